@@ -1,0 +1,68 @@
+/**
+ * Everything a call can fail with, but for an abort: that rejects with the signal's own reason.
+ *
+ *     SocketError
+ *     ├── ResponseError        the server answered, and not with a 2xx
+ *     ├── ConnectionLostError  no answer will come: `sent` tells whether the server may have seen the call
+ *     ├── TimeoutError         no answer came in time: `sent` likewise
+ *     └── QueueFullError       too many calls wait for a connection already
+ */
+
+export class SocketError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    // Not `new.target.name`: a minifier renames classes, and people match on names.
+    this.name = 'SocketError'
+  }
+}
+
+/** What the server's own errors carry; `detail` is the list FastAPI users know. */
+export interface ErrorPayload {
+  message?: string
+  code?: string
+  detail?: { loc: (string | number)[]; msg: string; type: string }[]
+}
+
+export class ResponseError extends SocketError {
+  /** The server's machine word for what went wrong, such as `not_found`. */
+  readonly code: string | undefined
+
+  constructor(
+    readonly route: string,
+    readonly status: number,
+    readonly headers: Record<string, unknown>,
+    readonly payload: ErrorPayload | null | undefined,
+  ) {
+    super(payload?.message ?? `${route} was answered with ${status}`)
+    this.name = 'ResponseError'
+    this.code = payload?.code
+  }
+}
+
+export class ConnectionLostError extends SocketError {
+  constructor(
+    /** False: it never left, and may be tried again safely. True: the server may have done it. */
+    readonly sent: boolean,
+    /** The close code, 1006 when there was none. */
+    readonly code: number,
+    readonly reason: string,
+    cause?: unknown,
+  ) {
+    super(`connection lost ${sent ? 'after' : 'before'} the call was sent: ${reason || code}`, { cause })
+    this.name = 'ConnectionLostError'
+  }
+}
+
+export class TimeoutError extends SocketError {
+  constructor(route: string, ms: number, readonly sent: boolean) {
+    super(`${route} was not ${sent ? 'answered' : 'sent'} within ${ms} ms`)
+    this.name = 'TimeoutError'
+  }
+}
+
+export class QueueFullError extends SocketError {
+  constructor(limit: number) {
+    super(`${limit} calls already wait for a connection`)
+    this.name = 'QueueFullError'
+  }
+}

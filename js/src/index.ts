@@ -1,0 +1,31 @@
+/** WebSockets that feel like FastAPI: the browser's side. */
+
+export type { Backoff } from './backoff.js'
+export type { State, Url } from './connection.js'
+export {
+  ConnectionLostError,
+  QueueFullError,
+  ResponseError,
+  SocketError,
+  TimeoutError,
+  type ErrorPayload,
+} from './errors.js'
+export type { Heartbeat, WebSocketLike } from './line.js'
+export {
+  Message,
+  socketConfig,
+  type BasicDataTypes,
+  type ComplexTypes,
+  type Data,
+  type MessageResponse,
+  type NullTypes,
+  type OnConnectionChange,
+  type OnMessage,
+  type SimpleDataTypes,
+  type SocketConfig,
+} from './message.js'
+export type { CallOptions, SocketOptions } from './options.js'
+export type { Answer, AnyRoutes, Args, Payload, Register, Result, RouteName, Routes } from './routes.js'
+export { ObservableSocket, type CloseInfo, type Push, type SocketEvents } from './socket.js'
+export { StatusCodes } from './status.js'
+export type { Headers } from './wire.js'

@@ -1,0 +1,79 @@
+/**
+ * The ledger of one conversation, without its line.
+ *
+ * It knows which calls live and what a frame means to them. It never sends, waits or times:
+ * that is the socket's part. Every kind of conversation is a call in this one table,
+ * started by one request and ended by its last answer.
+ */
+
+import { QueueFullError, SocketError } from './errors.js'
+import type { Frame } from './wire.js'
+
+export interface Call {
+  readonly uuid: string
+  readonly text: string
+  /** The server may have seen it. */
+  sent: boolean
+  /** Takes an answer, and ends the call if it was the last. Without it, the call ends as it is sent. */
+  answer?(frame: Frame): void
+  fail(error: unknown): void
+}
+
+/** What a frame asks for. Most that is not for a live call is an answer too late, and nobody's. */
+export type Step =
+  | { do: 'nothing' }
+  | { do: 'answer'; call: Call }
+  | { do: 'push' }
+  /** The server could not read something this client wrote. */
+  | { do: 'complain' }
+
+export class Session {
+  #calls = new Map<string, Call>()
+  #unsent = 0
+
+  constructor(private readonly limit: number) {}
+
+  /** Throws rather than let a second call steal the answer of the first, or the queue grow without end. */
+  start(call: Call, urgent = false): void {
+    if (this.#calls.has(call.uuid)) throw new SocketError(`uuid ${call.uuid} is in use`)
+    if (this.#unsent >= this.limit && !urgent) throw new QueueFullError(this.limit)
+    this.#calls.set(call.uuid, call)
+    this.#unsent++
+  }
+
+  sent(call: Call): void {
+    this.#unsent--
+    call.sent = true
+    if (!call.answer) this.#calls.delete(call.uuid)
+  }
+
+  end(call: Call): void {
+    if (this.#calls.get(call.uuid) === call && this.#calls.delete(call.uuid) && !call.sent) this.#unsent--
+  }
+
+  receive(frame: Frame): Step {
+    // Strictly by string: "7" is not 7, and this client's uuids are strings.
+    const call = this.#calls.get(frame.uuid as string)
+    if (frame.route === 'PONG') return { do: 'nothing' }
+    if (call?.sent) return { do: 'answer', call }
+    // Names that start with $ belong to the protocol, whichever of them this client knows.
+    if (typeof frame.route === 'string') return { do: frame.route[0] === '$' ? 'nothing' : 'push' }
+    return { do: frame.uuid === 0 && (frame.status as number) >= 400 ? 'complain' : 'nothing' }
+  }
+
+  /** Calls that wait for a line, oldest first. */
+  waiting(): Call[] {
+    return [...this.#calls.values()].filter((call) => !call.sent)
+  }
+
+  get empty(): boolean {
+    return !this.#calls.size
+  }
+
+  /** Takes out what a lost line ends: whatever was sent, as nobody knows how far it came; `all`: the rest too. */
+  lost(all: boolean): Call[] {
+    const lost = [...this.#calls.values()].filter((call) => all || call.sent)
+    lost.forEach((call) => this.end(call))
+    return lost
+  }
+}

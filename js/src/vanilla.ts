@@ -1,0 +1,3 @@
+/** The old package's name for the entry without React. */
+
+export * from './index.js'
