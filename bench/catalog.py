@@ -1,0 +1,163 @@
+"""
+What is compared: the subjects, the scenarios, and the goals set for this package.
+
+Only data lives here. Every subject does the same two jobs, `math/sum` and `echo`,
+and says in its `Dialect` how a call of them looks on its wire.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+PLACEHOLDER = "@" * 9  # load.c puts the id of each call here
+
+BASE = "raw_json"  # what all ratios are taken to
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a call is written, and what stands before its id in the answer."""
+
+    template: str
+    id_key: str
+    jobs: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    def call(self, job: str, payload: str) -> str:
+        """The text of a call, with a placeholder for its id."""
+        text = self.template.replace("ID", PLACEHOLDER)
+        return text.replace("JOB", self.jobs.get(job, job)).replace("PAYLOAD", payload)
+
+
+ENVELOPE = Dialect('{"uuid":ID,"route":"JOB","headers":{},"payload":PAYLOAD}', '"uuid":')
+RPC = Dialect(
+    '{"request":{"method":"JOB","arguments":{"payload":PAYLOAD},"call_id":"ID"}}',
+    '"call_id":',
+    jobs={"math/sum": "add"},
+)
+CHANX = Dialect('{"action":"JOB","ref":"ID","payload":PAYLOAD}', '"ref":')
+# Engine.IO greets with "0{...}" and wants the namespace opened with "40"; its "2" is a
+# ping. An event "42<id>[...]" is acknowledged by "43<id>[...]".
+SOCKETIO = Dialect(
+    '42ID["JOB",PAYLOAD]',
+    "43",
+    options=(
+        *("--init-recv", "2", "--init-send", "40"),
+        *("--prefix", "43", "--ping", "2", "--pong", "3"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A server in `subjects/`, run in the environment of one requirements file."""
+
+    name: str
+    environment: str
+    dialect: Dialect = ENVELOPE
+    path: str = "/ws"
+    checkout: bool = False  # needs this package as it stands in this checkout
+
+
+SUBJECTS = (
+    Subject("raw_json", "fastapi"),
+    Subject("raw_msgspec", "fastapi"),
+    Subject("fastapi_json", "fastapi"),
+    Subject("ours", "fastapi", checkout=True),
+    Subject("ours_typed", "fastapi", checkout=True),
+    Subject("ours_asgi", "fastapi", checkout=True),
+    Subject("published", "published"),
+    Subject("fastapi_websocket_rpc", "fastapi_websocket_rpc", RPC),
+    Subject("fastapi_ws_router", "fastapi_ws_router"),
+    Subject("socketio", "socketio", SOCKETIO, "/socket.io/?EIO=4&transport=websocket"),
+    Subject("chanx", "chanx", CHANX),
+)
+
+
+def records(size: int) -> str:
+    """A JSON list of small records, as an API would return them, of about `size` bytes."""
+    rows: list[str] = []
+    length = 1
+    while length < size:
+        n = len(rows)
+        row = {
+            "id": 1000 + n,
+            "name": f"article-{n}",
+            "price": n + 0.5,
+            "tags": ["news", "sport"],
+            "active": n % 2 == 0,
+            "parent": None,
+        }
+        rows.append(json.dumps(row, separators=(",", ":")))
+        length += len(rows[-1]) + 1
+    return "[" + ",".join(rows) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A closed loop of one job: `connections`, and calls in flight on each of them."""
+
+    name: str
+    title: str
+    connections: int
+    in_flight: int
+    job: str
+    payload: str
+    expected: str  # stands in a right answer, when blanks are left out
+    by: Literal["rate", "p50"] = "rate"
+
+    @property
+    def at_once(self) -> int:
+        return self.connections * self.in_flight
+
+
+def summing(name: str, title: str, connections: int, in_flight: int) -> Scenario:
+    by: Literal["rate", "p50"] = "p50" if connections * in_flight == 1 else "rate"
+    return Scenario(name, title, connections, in_flight, "math/sum", "[1,2,3,4]", '"sum":10', by)
+
+
+def echoing(name: str, title: str, in_flight: int, size: int) -> Scenario:
+    payload = records(size)
+    return Scenario(name, title, 1, in_flight, "echo", payload, payload)
+
+
+SCENARIOS = (
+    summing("one", "one at a time", 1, 1),
+    summing("pipelined", "64 in flight", 1, 64),
+    summing("conns100", "100 connections", 100, 1),
+    echoing("pipelined_1k", "64 in flight, 1 kB", 64, 1_000),
+    echoing("echo_64k", "8 in flight, 64 kB", 8, 64_000),
+)
+
+IDLE = "memory"  # the name of the memory figure, beside the scenarios
+IDLE_SUBJECTS = ("raw_json", "fastapi_json", "ours", "ours_asgi", "published")
+IDLE_CONNECTIONS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """
+    What `subject` reaches of `peer` in `scenario`: at least `bound` times its rate, or,
+    where the scenario goes by p50, at most `bound` times its median latency.
+    """
+
+    scenario: str
+    subject: str
+    peer: str
+    bound: float
+
+
+GOALS = (
+    Goal("pipelined", "ours", "raw_msgspec", 0.75),
+    Goal("pipelined", "ours", "fastapi_json", 1.3),
+    Goal("pipelined", "ours", "published", 2.2),
+    Goal("pipelined", "ours", "socketio", 4.0),
+    Goal("conns100", "ours", "raw_msgspec", 0.7),
+    Goal("conns100", "ours", "fastapi_json", 1.05),
+    Goal("conns100", "ours", "published", 2.0),
+    Goal("conns100", "ours", "socketio", 3.0),
+    Goal("one", "ours", "raw_msgspec", 1.3),
+    Goal("echo_64k", "ours", "fastapi_json", 2.0),
+    Goal("pipelined", "ours_typed", "ours", 0.6),
+)
+IDLE_GOAL_KB = 10.0  # `ours_asgi` holds a connection in so much more than `raw_json`

@@ -1,0 +1,227 @@
+"""
+Everything that runs beside the driver: environments, servers, the load generator.
+
+Servers share one core and the load has another, so that neither takes the other's time.
+Linux only: it needs epoll, /proc and processor affinity.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catalog import Scenario, Subject
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE / ".build"
+LOAD = BUILD / "load"
+
+START_SECONDS = 20.0
+UVICORN = (
+    *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"),
+    *("--ws-per-message-deflate", "false"),
+    *("--no-access-log", "--log-level", "warning"),
+)
+
+
+class Failed(Exception):
+    """A build, a server or a load that did not do what it should; says why in a line."""
+
+
+def cores() -> tuple[int, int]:
+    """The core of the servers and the core of the load: the same one where there is no other."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[1 % len(allowed)]
+
+
+def _checked(command: list[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"{what} failed: {_last_line(done.stderr or done.stdout)}")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+# ---- what has to be built first
+
+
+def compile_load() -> None:
+    source = HERE / "load.c"
+    BUILD.mkdir(exist_ok=True)
+    if not LOAD.exists() or LOAD.stat().st_mtime < source.stat().st_mtime:
+        _checked(["cc", "-O2", "-o", str(LOAD), str(source)], "compiling load.c")
+
+
+def python_of(environment: str) -> str:
+    return str(BUILD / "venvs" / environment / "bin" / "python")
+
+
+def _pip(environment: str, *arguments: str) -> None:
+    command = [python_of(environment), "-m", "pip", "install", "--quiet"]
+    command += ["--disable-pip-version-check", *arguments]
+    _checked(command, f"installing into {environment}")
+
+
+def make_environment(environment: str) -> None:
+    """A virtual environment with just what its requirements file names; made once."""
+    requirements = HERE / "requirements" / f"{environment}.txt"
+    stamp = BUILD / "venvs" / f"{environment}.stamp"
+    wanted = f"{sys.version}\n{requirements.read_text()}"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print(f"making the environment {environment}", file=sys.stderr)
+    folder = str(BUILD / "venvs" / environment)
+    _checked([sys.executable, "-m", "venv", "--clear", folder], f"making {environment}")
+    _pip(environment, "-r", str(requirements))
+    stamp.write_text(wanted)
+
+
+def install_checkout(environment: str) -> None:
+    """This package as it stands in this checkout, built anew when its source has changed."""
+    root = HERE.parent
+    if not (root / "pyproject.toml").exists():
+        raise Failed("this checkout has no pyproject.toml")
+    digest = hashlib.sha256((BUILD / "venvs" / f"{environment}.stamp").read_bytes())
+    for file in sorted([root / "pyproject.toml", *(root / "src").rglob("*")]):
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(str(file).encode() + file.read_bytes())
+    stamp = BUILD / "venvs" / f"{environment}.checkout"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    print("installing this checkout", file=sys.stderr)
+    constraints = str(HERE / "requirements" / f"{environment}.txt")
+    _pip(environment, "-c", constraints, str(root))
+    # The version stays the same while the source changes: pip would leave the old one.
+    _pip(environment, "--force-reinstall", "--no-deps", str(root))
+    stamp.write_text(digest.hexdigest())
+
+
+# ---- servers
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    subject: Subject
+    port: int
+    pid: int
+
+    def rss_kb(self) -> int:
+        rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Rss:")
+
+
+@contextmanager
+def serving(subject: Subject) -> Iterator[Server]:
+    """The subject's server, once it listens, until the block is left."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # The folder above `subjects` is given, so that `subjects/chanx.py` hides no `chanx`.
+    command = [python_of(subject.environment), "-m", "uvicorn", f"subjects.{subject.name}:app"]
+    command += ["--app-dir", str(HERE), "--port", str(port), *UVICORN]
+    log = BUILD / f"{subject.name}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=BUILD, stdout=output, stderr=output)
+    try:
+        os.sched_setaffinity(process.pid, {cores()[0]})
+        _await_listening(process, port, log)
+        yield Server(subject, port, process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise Failed(f"did not start: {_last_line(log.read_text())}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise Failed(f"did not listen within {START_SECONDS:.0f} s")
+
+
+def allow_many_files() -> None:
+    """Servers inherit the limit; each idle connection takes a file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+# ---- load
+
+
+def _load(server: Server, *options: str) -> subprocess.Popen[str]:
+    where = ["-p", str(server.port), "-u", server.subject.path]
+    process = subprocess.Popen(
+        [str(LOAD), *where, *server.subject.dialect.options, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.sched_setaffinity(process.pid, {cores()[1]})
+    return process
+
+
+def _calls(server: Server, scenario: Scenario, *options: str) -> tuple[dict[str, Any], str]:
+    dialect = server.subject.dialect
+    with tempfile.NamedTemporaryFile("w", suffix=".call") as file:
+        file.write(dialect.call(scenario.job, scenario.payload))
+        file.flush()
+        process = _load(server, "-f", file.name, "--id-key", dialect.id_key, *options)
+        stdout, stderr = process.communicate()
+    if process.returncode:
+        raise Failed(f"{stdout.strip()} {_last_line(stderr)}")
+    result: dict[str, Any] = json.loads(stdout)
+    return result, stderr
+
+
+def check_answer(server: Server, scenario: Scenario) -> None:
+    """One call, whose answer has to hold the right result."""
+    _, answer = _calls(server, scenario, "-n", "1", "-t", "10", "--show")
+    if scenario.expected not in "".join(answer.split()):
+        raise Failed(f"answered wrongly: {answer[:200].strip()}")
+
+
+def measure(server: Server, scenario: Scenario, counted: int, warm_up: int) -> dict[str, Any]:
+    """What the load generator says of `counted` calls."""
+    result, _ = _calls(
+        server,
+        scenario,
+        *("-c", str(scenario.connections), "-k", str(scenario.in_flight)),
+        *("-n", str(counted), "-w", str(warm_up), "--pid", str(server.pid)),
+    )
+    return result
+
+
+@contextmanager
+def idle_connections(server: Server, count: int) -> Iterator[None]:
+    """So many open connections, silent but for heartbeats, until the block is left."""
+    process = _load(server, "--idle", str(count))
+    assert process.stdin and process.stdout and process.stderr
+    try:
+        if not process.stdout.readline().startswith("READY"):
+            raise Failed(_last_line(process.stderr.read()))
+        yield
+    finally:
+        process.communicate()  # closes its stdin, which ends it

@@ -1,0 +1,116 @@
+"""
+From samples to Markdown.
+
+A ratio is taken within one round, between runs a few seconds apart, and the median of
+the rounds is shown: the machine's speed drifts, and the same drift meets both.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from catalog import BASE, GOALS, IDLE_GOAL_KB, SCENARIOS, Goal
+
+Sample = Mapping[str, Any]
+# By scenario, then by subject: a sample for each round, None where one failed.
+Samples = Mapping[str, Mapping[str, Sequence[Sample | None]]]
+
+
+def goes_by_p50(scenario: str) -> bool:
+    return next(s.by == "p50" for s in SCENARIOS if s.name == scenario)
+
+
+def ratios(samples: Samples, scenario: str, subject: str, peer: str) -> list[float]:
+    """How many times as fast as its peer the subject was, in each round that has both."""
+    by_p50 = goes_by_p50(scenario)
+    runs = samples.get(scenario, {})
+    pairs = zip(runs.get(subject, ()), runs.get(peer, ()), strict=False)
+    return [
+        theirs["p50"] / ours["p50"] if by_p50 else ours["per_s"] / theirs["per_s"]
+        for ours, theirs in pairs
+        if ours and theirs
+    ]
+
+
+def cpu(samples: Samples, scenario: str, subject: str) -> list[float]:
+    return [run["cpu_us"] for run in samples.get(scenario, {}).get(subject, ()) if run]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _cell(values: Sequence[float], form: str) -> str:
+    return format(median(values), form) if values else "-"
+
+
+def _scenarios(samples: Samples) -> list[tuple[str, str]]:
+    return [(s.name, s.title) for s in SCENARIOS if s.name in samples]
+
+
+def ratio_table(samples: Samples, subjects: Sequence[str]) -> str:
+    shown = _scenarios(samples)
+    rows = [
+        [f"`{name}`", *(_cell(ratios(samples, key, name, BASE), ".2f") for key, _ in shown)]
+        for name in subjects
+    ]
+    return _table(["subject", *(title for _, title in shown)], rows)
+
+
+def cpu_table(samples: Samples, subjects: Sequence[str]) -> str:
+    shown = _scenarios(samples)
+    rows = [
+        [f"`{name}`", *(_cell(cpu(samples, key, name), ".0f") for key, _ in shown)]
+        for name in subjects
+    ]
+    return _table(["subject", *(title for _, title in shown)], rows)
+
+
+def memory_table(memory: Mapping[str, float]) -> str:
+    rows = [[f"`{name}`", f"{kb:.1f}"] for name, kb in memory.items()]
+    return _table(["subject", "kB a connection"], rows)
+
+
+def judge(goal: Goal, samples: Samples) -> dict[str, Any] | None:
+    """None when the run did not measure what the goal compares."""
+    values = ratios(samples, goal.scenario, goal.subject, goal.peer)
+    if not values:
+        return None
+    latency = goes_by_p50(goal.scenario)
+    if latency:
+        values = [1 / value for value in values]
+    reached = median(values)
+    return {
+        "scenario": goal.scenario,
+        "what": f"{'p50' if latency else 'rate'} of `{goal.subject}` / `{goal.peer}`",
+        "goal": f"{'≤' if latency else '≥'} {goal.bound:.2f}",
+        "measured": f"{reached:.2f}",
+        "rounds": f"{min(values):.2f} to {max(values):.2f}",
+        "met": reached <= goal.bound if latency else reached >= goal.bound,
+    }
+
+
+def judge_memory(memory: Mapping[str, float]) -> dict[str, Any] | None:
+    if "ours_asgi" not in memory or BASE not in memory:
+        return None
+    more = memory["ours_asgi"] - memory[BASE]
+    return {
+        "scenario": "memory",
+        "what": f"kB of `ours_asgi` above `{BASE}`",
+        "goal": f"≤ {IDLE_GOAL_KB:.0f}",
+        "measured": f"{more:.1f}",
+        "rounds": "",
+        "met": more <= IDLE_GOAL_KB,
+    }
+
+
+def judged(samples: Samples, memory: Mapping[str, float]) -> list[dict[str, Any]]:
+    verdicts = [judge(goal, samples) for goal in GOALS] + [judge_memory(memory)]
+    return [verdict for verdict in verdicts if verdict]
+
+
+def goal_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    columns = ("scenario", "what", "goal", "measured", "rounds")
+    rows = [[*(v[c] for c in columns), "met" if v["met"] else "**missed**"] for v in verdicts]
+    return _table([*columns, ""], rows)
