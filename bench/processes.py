@@ -47,7 +47,9 @@ def cores() -> tuple[int, int]:
 def _checked(command: list[str], what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise Failed(f"{what} failed: {_last_line(done.stderr or done.stdout)}")
+        said = done.stderr or done.stdout
+        errors = [line for line in said.splitlines() if line.upper().startswith("ERROR")]
+        raise Failed(f"{what} failed: {_last_line(errors[0] if errors else said)}")
 
 
 def _last_line(text: str) -> str:
