@@ -217,7 +217,7 @@ export class Connection {
   }
 
   #freeze(): void {
-    if (this.#attempt) this.#leave('waiting', { code: 1001, reason: 'the page was put away' }, Infinity)
+    if (this.#attempt) this.#leave('waiting', { code: 1000, reason: 'the page was put away' }, Infinity)
   }
 }
 

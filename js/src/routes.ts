@@ -24,8 +24,8 @@ export interface Register {}
 export type Routes = Register extends { routes: infer R } ? R : AnyRoutes
 
 export type RouteName<R> = keyof R & string
-export type Payload<R, K extends keyof R> = R[K] extends { payload?: infer P } ? P : undefined
-export type Result<R, K extends keyof R> = R[K] extends { result?: infer T } ? T : undefined
+export type Payload<R, K extends keyof R> = 'payload' extends keyof R[K] ? R[K]['payload'] : undefined
+export type Result<R, K extends keyof R> = 'result' extends keyof R[K] ? R[K]['result'] : undefined
 
 /** The arguments after the route: a payload may be left out only where the route takes none. */
 export type Args<R, K extends keyof R, O> =

@@ -1,0 +1,80 @@
+/** The project's conversations, with the server's part played by the test: "on this frame, these frames". */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { FakeWebSocket, go, openSocket, outcome, still } from '../support/fake.js'
+
+interface Step {
+  client?: unknown
+  client_text?: string
+  server?: unknown
+}
+interface Conversation {
+  name: string
+  steps: Step[]
+}
+
+const folder = new URL('../../../vectors/', import.meta.url)
+const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : []
+
+test.skipIf(!files.length && process.env.FOS_REQUIRE_SERVER !== '1')('there are conversations', () =>
+  expect(files).not.toEqual([]))
+
+beforeEach(still)
+afterEach(go)
+
+const object = (value: unknown): value is Record<string, any> =>
+  !!value && typeof value === 'object' && !Array.isArray(value)
+
+/** What this client would write: the older spelling, odd uuids and the protocol's own routes are for others to try. */
+const request = (frame: unknown): frame is { uuid: string; route: string; headers?: any; payload?: any } =>
+  object(frame) &&
+  typeof frame.uuid === 'string' &&
+  frame.uuid !== '' &&
+  typeof frame.route === 'string' &&
+  frame.route !== '' &&
+  frame.route !== 'PING' &&
+  frame.route[0] !== '$' &&
+  (frame.headers == null || object(frame.headers)) &&
+  Object.keys(frame).every((key) => ['uuid', 'route', 'headers', 'payload', 'status'].includes(key))
+
+let replayed = 0
+let skipped = 0
+afterAll(() => console.info(`conversations: ${replayed} steps replayed, ${skipped} not this client’s to write`))
+
+describe.each(files)('%s', (file) => {
+  const { conversations } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as { conversations: Conversation[] }
+
+  test.each(conversations.map((one) => [one.name, one.steps] as const))('%s', async (_, steps) => {
+    const { socket, ws } = openSocket({ heartbeat: false })
+    const live = new Map<string, { uuid: string; outcome: Promise<unknown> }>()
+    for (const { client, server } of steps) {
+      if (request(client) && !live.has(client.uuid)) {
+        replayed++
+        const { route, headers, payload } = client
+        const answer = socket.request(route, payload, { headers: headers ?? undefined, timeout: Infinity })
+        const written = ws.frames[ws.frames.length - 1]!
+        const { status: _, ...expected } = { ...client, headers: headers ?? {}, uuid: written.uuid } as any
+        expect(written).toEqual(expected)
+        live.set(client.uuid, { uuid: written.uuid, outcome: answer })
+      } else if (object(server)) {
+        const call = live.get(server.uuid)
+        ws.says({ ...server, uuid: call?.uuid ?? server.uuid })
+        if (!call || server.route === 'PONG') skipped++
+        else {
+          replayed++
+          live.delete(server.uuid)
+          const { status, headers, payload } = server
+          expect(await outcome(call.outcome)).toEqual({
+            ok: status >= 200 && status < 300,
+            status,
+            headers: headers ?? {},
+            payload,
+          })
+        }
+      } else skipped++
+    }
+    expect(socket.state).toBe('open')
+    expect(FakeWebSocket.all).toHaveLength(1)
+  })
+})
