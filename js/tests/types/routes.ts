@@ -1,0 +1,103 @@
+/** What the compiler must accept and refuse, against the built package. Never run, only read. */
+
+import { ObservableSocket, type Answer, type ErrorPayload } from 'fastapi-observable-socket'
+import { mutationOptions, queryOptions } from 'fastapi-observable-socket/tanstack'
+
+interface Article {
+  id: number
+  title: string
+}
+
+export interface Routes {
+  'math/sum': { payload: number[]; result: { sum: number } }
+  'article/get': { payload: { id: number }; result: Article | null }
+  'article/list': { payload?: { limit: number }; result: Article[] }
+  logout: { result: null }
+}
+
+const socket = new ObservableSocket<Routes>('/ws', {
+  auth: async () => 'token',
+  headers: () => ({ locale: 'en' }),
+  shouldReconnect: ({ code, attempt }) => code !== 1008 && attempt < 10,
+})
+
+// What is right.
+const sum: { sum: number } = await socket.call('math/sum', [1, 2], { timeout: 5, signal: AbortSignal.timeout(5) })
+const article: Article | null = await socket.call('article/get', { id: sum.sum })
+const articles: Article[] = await socket.call('article/list')
+await socket.call('article/list', { limit: 3 })
+await socket.call('article/list', undefined, { timeout: 5 })
+await socket.call('logout')
+socket.notify('logout')
+void [article, articles]
+
+const answer: Answer<{ sum: number }> = await socket.request('math/sum', [1])
+if (answer.ok) answer.payload.sum.toFixed()
+else {
+  const error: ErrorPayload | null | undefined = answer.payload
+  error?.detail?.[0]?.msg.trim()
+}
+const { status, headers, payload } = await socket.request('math/sum', [1])
+void [status.toFixed(), headers.any, payload]
+
+// @ts-expect-error no such route
+await socket.call('math/sun', [1])
+// @ts-expect-error wrong payload
+await socket.call('math/sum', ['1'])
+// @ts-expect-error missing payload
+await socket.call('math/sum')
+// @ts-expect-error missing payload
+socket.notify('article/get')
+// @ts-expect-error a member too many
+await socket.call('article/get', { id: 1, name: 'x' })
+// @ts-expect-error takes no payload
+await socket.call('logout', 1)
+// @ts-expect-error no such option
+await socket.call('logout', undefined, { retry: 3 })
+// @ts-expect-error the result has no such member
+sum.product
+// @ts-expect-error may be null
+article.title
+// @ts-expect-error an answer that may be an error has no result yet
+answer.payload.sum
+
+// Events.
+const off: () => void = socket.on('state', (state) => state === 'open')
+socket.on('push', ({ route, payload }) => void [route.trim(), payload])
+socket.on('close', ({ code, reconnects }) => void [code.toFixed(), reconnects === true], { signal: AbortSignal.abort() })
+off()
+// @ts-expect-error no such event
+socket.on('message', () => {})
+// @ts-expect-error no such state
+socket.on('state', (state) => state === 'opened')
+
+// Options.
+// @ts-expect-error no such option
+new ObservableSocket('/ws', { reconnect: true })
+// @ts-expect-error a token is text
+new ObservableSocket('/ws', { auth: () => 7 })
+// @ts-expect-error an address is needed
+new ObservableSocket()
+
+// TanStack Query.
+const query = queryOptions(socket, 'math/sum', [1])
+const result: Promise<{ sum: number }> = query.queryFn({ signal: AbortSignal.abort() })
+const key: readonly ['math/sum', number[]] = query.queryKey
+queryOptions(socket, 'article/list')
+const save = mutationOptions(socket, 'article/get')
+const saved: Promise<Article | null> = save.mutationFn({ id: 1 })
+void [result, key, saved]
+// @ts-expect-error missing payload
+queryOptions(socket, 'math/sum')
+// @ts-expect-error no such route
+mutationOptions(socket, 'nope')
+// @ts-expect-error wrong payload
+save.mutationFn({ id: '1' })
+
+// Without a route map, anything goes.
+const loose = new ObservableSocket('/ws')
+const whatever = await loose.call('any/route', { any: 'payload' })
+whatever.any.member
+await loose.call('any/route')
+// @ts-expect-error a route is text
+await loose.call(7)
