@@ -1,0 +1,143 @@
+/** The client and the real router, over a real network. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { WebSocket } from 'ws'
+import { Message, ObservableSocket, ResponseError, type SocketOptions } from '../../src/index.js'
+import { freePort, PythonServer, unavailable } from '../support/python.js'
+
+const reason = unavailable()
+if (reason && process.env.FOS_REQUIRE_SERVER === '1') throw new Error(reason)
+if (reason) console.warn(`skipped, there is no real server: ${reason}`)
+
+describe.skipIf(reason)('against the real router', () => {
+  let server: PythonServer
+  const sockets: ObservableSocket[] = []
+
+  beforeAll(async () => {
+    server = await new PythonServer(await freePort()).start()
+  })
+  afterAll(() => server?.stop())
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.close()
+  })
+
+  const connect = (options: SocketOptions = {}) => {
+    const socket = new ObservableSocket(server.url, {
+      WebSocket: WebSocket as unknown as SocketOptions['WebSocket'],
+      backoff: { min: 50, max: 200 },
+      ...options,
+    })
+    sockets.push(socket)
+    return socket
+  }
+
+  test('a call', async () => {
+    expect(await connect().call('math/sum', [1, 2, 3])).toEqual({ sum: 6 })
+  })
+
+  test.each([null, 0, '', false, [], {}, 'ü', { a: [1, { b: null }] }])('%j comes back as it went', async (payload) => {
+    expect(await connect().call('echo', payload)).toEqual(payload)
+  })
+
+  test('headers go and come', async () => {
+    const answer = await connect({ headers: { a: 1 } }).request('echo', 1, { headers: { b: '2' } })
+    expect(answer).toMatchObject({ ok: true, status: 200, headers: { a: 1, b: '2' } })
+  })
+
+  test.each([
+    ['nope', null, 404, 'not_found'],
+    ['fail', null, 500, 'internal'],
+  ])('%s fails as it should', async (route, payload, status, code) => {
+    const error = await connect().call(route, payload).catch((error) => error)
+    expect(error).toBeInstanceOf(ResponseError)
+    expect(error).toMatchObject({ status, code })
+    expect(error.message).not.toContain('secret')
+  })
+
+  test('an HTTPException is an answer with its status', async () => {
+    expect(await connect().request('teapot')).toMatchObject({ ok: false, status: 418, payload: { message: 'I am a teapot' } })
+  })
+
+  test('a payload that is not what the handler takes has its detail', async () => {
+    const error = await connect().call('math/sum', ['one']).catch((error) => error)
+    expect(error.status).toBeGreaterThanOrEqual(400)
+    expect(error.payload.detail[0]).toMatchObject({ loc: expect.any(Array), msg: expect.any(String), type: expect.any(String) })
+  })
+
+  test('402 is an answer like any other to who asked for one', async () => {
+    expect(await connect().request('pending')).toMatchObject({ ok: false, status: 402 })
+  })
+
+  test('a push arrives, and not as the answer', async () => {
+    const socket = connect()
+    const pushed = vi.fn()
+    socket.on('push', pushed)
+    expect(await socket.call('push', { n: 1 })).toBe('pushed')
+    expect(pushed).toHaveBeenCalledExactlyOnceWith({ route: 'news', headers: {}, payload: { n: 1 } })
+  })
+
+  test('fast calls overtake a slow one', async () => {
+    const socket = connect()
+    let done = false
+    const slow = socket.call('slow', 0.5).then(() => (done = true))
+    const sums = await Promise.all(Array.from({ length: 50 }, (_, n) => socket.call('math/sum', [n, 1])))
+    expect(sums).toEqual(Array.from({ length: 50 }, (_, n) => ({ sum: n + 1 })))
+    expect(done).toBe(false)
+    await slow
+  })
+
+  test('a timeout and an abort leave the socket well', async () => {
+    const socket = connect()
+    await expect(socket.call('slow', 5, { timeout: 50 })).rejects.toMatchObject({ name: 'TimeoutError', sent: true })
+    await expect(socket.call('slow', 5, { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ name: 'TimeoutError' })
+    expect(await socket.call('math/sum', [1])).toEqual({ sum: 1 })
+    expect(socket.state).toBe('open')
+  })
+
+  test('a quiet line is kept by PING and PONG', async () => {
+    const socket = connect({ heartbeat: { rate: 30, timeout: 2_000 } })
+    const closes = vi.fn()
+    socket.on('close', closes)
+    await socket.ready()
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    expect(closes).not.toHaveBeenCalled()
+    expect(await socket.call('math/sum', [1])).toEqual({ sum: 1 })
+  })
+
+  test.each([[1012, true], [4008, true], [1008, false]])('closed with %i, comes back: %s', async (code, reconnects) => {
+    const socket = connect()
+    const closed = new Promise((resolve) => socket.on('close', resolve))
+    socket.notify('close', code)
+    expect(await closed).toMatchObject({ code, reconnects })
+  })
+
+  test('the old signature and its frames', async () => {
+    vi.stubGlobal('WebSocket', WebSocket)
+    const onMessage = vi.fn()
+    const connected = vi.fn()
+    const socket = new ObservableSocket('app', server.url, connected, onMessage, { globalHeaders: { h: 1 } })
+    sockets.push(socket)
+    const { message, success } = await socket.sendAndWait(new Message('echo', [0]))
+    expect({ success, message }).toMatchObject({ success: true, message: { status: 200, headers: { h: 1 }, payload: [0] } })
+    expect((await socket.sendAndWait(new Message('echo', undefined))).message?.payload).toBeNull()
+    expect((await socket.sendAndWait(new Message('nope', null))).message?.status).toBe(404)
+    socket.sendMessage(new Message('push', 'hello'))
+    await vi.waitUntil(() => onMessage.mock.calls.some(([{ message }]) => message.route === 'news'))
+    expect(connected.mock.calls).toEqual([['app', true]])
+    vi.unstubAllGlobals()
+  })
+
+  test('a restart in the middle of a conversation', async () => {
+    const socket = connect()
+    await socket.ready()
+    const sent = socket.call('slow', 30)
+    // Seen by the server before it goes.
+    await socket.call('math/sum', [1])
+    const lost = expect(sent).rejects.toMatchObject({ name: 'ConnectionLostError', sent: true })
+    await server.stop('SIGKILL')
+    await lost
+    const unsent = socket.call('math/sum', [2, 3])
+    await server.start()
+    expect(await unsent).toEqual({ sum: 5 })
+  })
+})
