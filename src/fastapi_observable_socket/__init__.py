@@ -1,0 +1,44 @@
+"""WebSockets that feel like FastAPI: named routes, typed messages, one answer for each request."""
+
+from ._depends import PerConnection
+from ._errors import SignatureError
+from ._plan import (
+    AccessCheck,
+    DataCheck,
+    DehydrateFunction,
+    Handler,
+    HandlerResult,
+    HydrateFunction,
+    Reply,
+    RouteOptions,
+)
+from ._router import SocketAccess, SocketRouter
+from ._signature import Cached, MessageHeader
+from ._status import CloseCode, Status
+from ._wire import Header, MessageData, Payload, Request, Response
+
+__version__ = "2.0.0.dev0"
+
+__all__ = [
+    "AccessCheck",
+    "Cached",
+    "CloseCode",
+    "DataCheck",
+    "DehydrateFunction",
+    "Handler",
+    "HandlerResult",
+    "Header",
+    "HydrateFunction",
+    "MessageData",
+    "MessageHeader",
+    "Payload",
+    "PerConnection",
+    "Reply",
+    "Request",
+    "Response",
+    "RouteOptions",
+    "SignatureError",
+    "SocketAccess",
+    "SocketRouter",
+    "Status",
+]

@@ -1,0 +1,150 @@
+"""
+One running request: what its hooks, dependencies and handler may ask for.
+
+A call is a place to keep things; it decides nothing and never waits.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from starlette.background import BackgroundTasks
+from starlette.requests import Request as HTTPRequest
+from starlette.websockets import WebSocket
+
+from ._wire import Frame, Header, MessageData, Request, decode_payload
+
+UNSET: Final[Any] = object()
+
+
+class Shared:
+    """What the calls of one connection have in common: the values of `PerConnection`."""
+
+    __slots__ = ("_http", "_lock", "app", "stack", "values", "ws")
+
+    def __init__(self, ws: WebSocket) -> None:
+        self.ws = ws
+        self.app = ws.scope.get("app")
+        self.values: dict[Any, Any] = {}
+        self.stack: AsyncExitStack | None = None
+        self._lock: asyncio.Lock | None = None
+        self._http: HTTPRequest | None = None
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+    @property
+    def http(self) -> HTTPRequest:
+        """The handshake, for those who only know HTTP requests."""
+        if self._http is None:
+            self._http = HTTPRequest({**self.ws.scope, "type": "http", "method": "GET"})
+        return self._http
+
+    def open_stack(self) -> AsyncExitStack:
+        if self.stack is None:
+            self.stack = AsyncExitStack()
+        return self.stack
+
+
+class Call:
+    """One request, until its answer is out and its dependencies are closed."""
+
+    # Class attributes are the beginning of every call: most never need more than these.
+    stack: AsyncExitStack | None = None
+    inner_stack: AsyncExitStack | None = None
+    _tasks: BackgroundTasks | None = None
+    values: Any = ()
+    hydrated: Any = None
+    validated: Any = None
+    outgoing: Any = None
+    _payload: Any = UNSET
+    _message: MessageData | None = None
+    _local: dict[str, Any] | None = None
+
+    close: tuple[int, str] | None = None
+    """Code and reason, where this call wants the socket closed behind its answer."""
+
+    # Kept by the connection.
+    task: "asyncio.Task[Any] | None" = None
+    timer: asyncio.TimerHandle | None = None
+    ended_by: str | None = None
+    settled = False
+    answered = False
+    finished = False
+    gone = False
+
+    def __init__(self, frame: Frame, shared: Shared, route: Any) -> None:
+        self.frame = frame
+        self.shared = shared
+        self.route = route
+
+    @property
+    def ws(self) -> WebSocket:
+        return self.shared.ws
+
+    @property
+    def headers(self) -> Header:
+        """The envelope's headers; the same dict for everyone, never None."""
+        frame = self.frame
+        if frame.headers is None:
+            frame.headers = {}
+        return frame.headers
+
+    @property
+    def payload(self) -> Any:
+        """The decoded payload; the same object for everyone. Raises `BadFrame`."""
+        if self._payload is UNSET:
+            self._payload = decode_payload(self.frame)
+        return self._payload
+
+    @property
+    def message(self) -> MessageData:
+        if self._message is None:
+            self._message = MessageData(self.headers, self.payload)
+        return self._message
+
+    @property
+    def request(self) -> Request:
+        return Request(self.frame.uuid, self.frame.route, self.headers, self.payload)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """Where hooks leave things for those who come after them."""
+        if self._local is None:
+            self._local = {}
+        return self._local
+
+    @property
+    def tasks(self) -> BackgroundTasks:
+        if self._tasks is None:
+            self._tasks = BackgroundTasks()
+        return self._tasks
+
+    def open_stack(self) -> AsyncExitStack:
+        """Closed after the answer."""
+        if self.stack is None:
+            self.stack = AsyncExitStack()
+        return self.stack
+
+    def open_inner_stack(self) -> AsyncExitStack:
+        """Closed before the answer."""
+        if self.inner_stack is None:
+            self.inner_stack = AsyncExitStack()
+        return self.inner_stack
+
+    def has_afterwards(self) -> bool:
+        return self.stack is not None or self._tasks is not None
+
+    def forget_afterwards(self) -> None:
+        self.stack = self.inner_stack = self._tasks = None
+
+    async def afterwards(self) -> None:
+        """Run what waits for the answer to be out: background tasks, then open dependencies."""
+        stack, self.stack = self.stack, None
+        tasks, self._tasks = self._tasks, None
+        async with stack or AsyncExitStack():
+            if tasks is not None:
+                await tasks()

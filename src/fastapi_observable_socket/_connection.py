@@ -1,0 +1,426 @@
+"""
+The shell around one socket: reads, writes, starts and stops calls.
+
+The only room that knows how frames come and go. It decides nothing about them: the
+session says what a frame leads to, dispatch what a call is answered.
+
+One task reads. It runs each call itself, until the call first waits: then the task stays
+with the call, and another goes on reading. So a call that never waits costs no task, and
+one that waits holds up nobody.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketState
+
+from ._call import Call, Shared
+from ._carrier import carry_apart
+from ._compat import abort_transport
+from ._dispatch import Dispatcher
+from ._errors import NotFound, TooManyRequests
+from ._log import escaped, failure, logger
+from ._outbox import Outbox
+from ._route import Route
+from ._session import Answer, Close, ServerSession, uuid_key
+from ._status import CloseCode
+from ._wire import Frame, refusal
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a close frame may take; after that the transport is dropped."""
+
+FAIR_SHARE = 64
+"""Frames that are handled in a row before other connections get their turn."""
+
+PATIENCE = 5
+"""Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
+
+TWINS: Mapping[int, int] = {1003: 4003, 1008: 4403, 1009: 4009, 1011: 4011, 1012: 4012, 1013: 4013}
+"""Sent where a server below refuses a code: daphne knows 1000 and 3000 to 4999 only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one connection. Times are in seconds, sizes in bytes of UTF-8."""
+
+    max_message_bytes: int = 256 * 1024
+    max_response_bytes: int = 16 * 1024 * 1024
+    max_in_flight: int = 64
+    look_ahead: int = 64
+    reject_overflow: bool = False
+    max_bad_messages: int = 100
+    idle_timeout: float = 180.0
+    idle_timeout_without_heartbeat: float = 3600.0
+    send_timeout: float = 10.0
+
+
+class Connection:
+    """One accepted socket and its calls, until both are gone."""
+
+    __slots__ = (
+        "_carried",
+        "_dispatcher",
+        "_ended",
+        "_idle_timer",
+        "_in_order",
+        "_limits",
+        "_live",
+        "_loop",
+        "_most",
+        "_ordered_busy",
+        "_outbox",
+        "_parked",
+        "_reader",
+        "_receive",
+        "_room",
+        "_routes",
+        "_running",
+        "_seen",
+        "_send",
+        "_session",
+        "_shared",
+        "_suspended",
+        "_tasks",
+    )
+
+    def __init__(
+        self,
+        ws: WebSocket,
+        receive: Callable[[], Coroutine[Any, Any, Any]],
+        send: Callable[[Any], Coroutine[Any, Any, None]],
+        routes: Mapping[str, Route],
+        dispatcher: Dispatcher,
+        limits: Limits,
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._routes = routes
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._session = ServerSession(limits.max_message_bytes, limits.max_bad_messages)
+        self._live = self._session.live
+        self._most = limits.max_in_flight + limits.look_ahead
+        self._shared = Shared(ws)
+        self._outbox = Outbox(
+            lambda text: send({"type": "websocket.send", "text": text}), self._stalled
+        )
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._reader: asyncio.Task[Any] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._suspended: set[Call] = set()
+        self._carried: Call | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._running = 0
+        self._ordered_busy = False
+        self._parked: deque[Call] = deque()
+        self._in_order: deque[Call] = deque()
+        self._seen = self._loop.time()
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    async def serve(self) -> None:
+        """Serve the accepted socket until its peer is gone or it is closed.
+
+        Every call has ended when this returns, and every task. Raises nothing but its own
+        cancellation.
+        """
+        self._idle_timer = self._loop.call_later(self._limits.idle_timeout, self._check_idle)
+        try:
+            self._reader = asyncio.current_task()
+            await self._read()
+            await self._ended  # another task may be reading by now
+        except asyncio.CancelledError:
+            await self._end(CloseCode.SERVICE_RESTART, "service restart")
+            raise
+        finally:
+            await self._leave()
+
+    # --- reading
+
+    async def _read(self) -> None:
+        me = asyncio.current_task()
+        share = FAIR_SHARE
+        try:
+            while self._reader is me:
+                if self._outbox.busy or len(self._live) >= self._most:
+                    await self._wait_for_room()
+                message = await self._receive()
+                if message["type"] == "websocket.disconnect":
+                    self._shared.ws.client_state = WebSocketState.DISCONNECTED
+                    self._finish()
+                    return
+                await self._received(message.get("text"))
+                share -= 1
+                if not share:
+                    # `receive` returns at once while frames are there, and would for a
+                    # whole burst; nobody else would get the loop.
+                    share = FAIR_SHARE
+                    await asyncio.sleep(0)
+        except Exception as error:
+            failure("connection failed", error)
+            await self._end(CloseCode.INTERNAL_ERROR, "internal error")
+
+    async def _received(self, text: str | None) -> None:
+        if text is None:
+            await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
+            return
+        self._seen = self._loop.time()
+        step = self._session.receive(text, self._seen)
+        if type(step) is Frame:
+            await self._requested(step)
+        elif isinstance(step, Answer):
+            await self._write(step.text)
+        elif isinstance(step, Close):
+            await self._end(step.code, step.reason)
+
+    async def _requested(self, frame: Frame) -> None:
+        route = self._routes.get(frame.route)
+        if route is None:
+            error = NotFound(f"no route {frame.route!r}")
+            await self._write(refusal(frame.uuid, error))
+            return
+        call = Call(frame, self._shared, route)
+        if route.ordered and self._ordered_busy:
+            await self._postpone(call, self._in_order)
+        elif self._running >= self._limits.max_in_flight:
+            await self._postpone(call, self._parked)
+        else:
+            self._begin(call)
+            self._carried = call
+            await carry_apart(self._perform(call), self._hand_over)
+
+    async def _postpone(self, call: Call, line: deque[Call]) -> None:
+        if self._limits.reject_overflow and len(self._live) >= self._limits.max_in_flight:
+            error = TooManyRequests("too many requests in flight")
+            await self._write(refusal(call.frame.uuid, error))
+            return
+        self._live[uuid_key(call.frame.uuid)] = call
+        line.append(call)
+
+    async def _wait_for_room(self) -> None:
+        while self._outbox.busy or len(self._live) >= self._most:
+            self._room = self._loop.create_future()
+            await self._room
+
+    def _wake_reader(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # --- calls
+
+    def _begin(self, call: Call) -> None:
+        self._running += 1
+        if call.route.ordered:
+            self._ordered_busy = True
+
+    async def _perform(self, call: Call) -> None:
+        try:
+            text = await self._dispatcher.answer(call)
+            self._settle(call)
+            if not call.gone:
+                await self._write(text)
+            call.answered = True
+            if call.close is not None:
+                await self._end(*call.close)
+            if call.has_afterwards():
+                await self._afterwards(call)
+        except asyncio.CancelledError:
+            if call.ended_by is None:
+                raise
+        finally:
+            if call.ended_by is not None and call.task is not None:
+                # The task may go on to serve the connection: the cancellation was the call's.
+                call.task.uncancel()
+            self._finished(call)
+
+    async def _afterwards(self, call: Call) -> None:
+        try:
+            await call.afterwards()
+        except Exception as error:
+            failure("failed after the answer", error, route=call.frame.route, uuid=call.frame.uuid)
+
+    def _hand_over(self) -> None:
+        """The call that this task carries waits: from now on the task is the call's own."""
+        call, self._carried = self._carried, None
+        assert call is not None
+        task = asyncio.current_task()
+        call.task = task
+        self._suspended.add(call)
+        if not call.settled:
+            self._live[uuid_key(call.frame.uuid)] = call
+            self._start_timer(call)
+        if not self._ended.done():
+            self._reader = self._spawn(self._read())
+        elif self._must_end(call):
+            self._stop(call)
+
+    def _start_postponed(self) -> None:
+        while self._running < self._limits.max_in_flight:
+            if self._in_order and not self._ordered_busy:
+                call = self._in_order.popleft()
+            elif self._parked:
+                call = self._parked.popleft()
+                if call.route.ordered and self._ordered_busy:
+                    self._in_order.append(call)
+                    continue
+            else:
+                return
+            self._begin(call)
+            self._suspended.add(call)
+            self._start_timer(call)
+            call.task = self._spawn(self._perform(call))
+            # Not only in `_perform`: a task cancelled before its first step runs none of it.
+            call.task.add_done_callback(lambda _, call=call: self._finished(call))  # type: ignore[misc]
+
+    def _start_timer(self, call: Call) -> None:
+        call.timer = self._loop.call_later(call.route.timeout, self._stop, call, "timeout")
+
+    def _settle(self, call: Call) -> None:
+        """Its answer is ready: its uuid is free again, and time no longer counts."""
+        call.settled = True
+        if call.timer is not None:
+            call.timer.cancel()
+        if call.task is not None:
+            self._live.pop(uuid_key(call.frame.uuid), None)
+
+    def _finished(self, call: Call) -> None:
+        if call.finished:
+            return
+        call.finished = True
+        if not call.settled:
+            self._settle(call)
+        self._suspended.discard(call)
+        self._running -= 1
+        if call.route.ordered:
+            self._ordered_busy = False
+        if self._in_order or self._parked:
+            self._start_postponed()
+        self._wake_reader()
+
+    def _must_end(self, call: Call) -> bool:
+        """Whether a call has no more business once its peer is gone."""
+        return not call.answered and not call.route.shield
+
+    def _stop(self, call: Call, why: str = "gone") -> None:
+        if call.ended_by is None and call.task is not None:
+            call.ended_by = why
+            call.task.cancel()
+
+    # --- writing
+
+    async def _write(self, text: str) -> None:
+        try:
+            await self._outbox.put(text)
+        except Exception as error:
+            # Servers have many words for it, none of them common: the peer is gone.
+            logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
+            self._finish()
+        self._wake_reader()
+
+    def _stalled(self) -> asyncio.TimerHandle:
+        return self._loop.call_later(self._limits.send_timeout, self._cut, CloseCode.SLOW_CONSUMER)
+
+    def _cut(self, code: CloseCode) -> None:
+        reason = "slow consumer" if code is CloseCode.SLOW_CONSUMER else "idle timeout"
+        self._spawn(self._end(code, reason))
+
+    def _check_idle(self) -> None:
+        limits = self._limits
+        limit = (
+            limits.idle_timeout
+            if self._session.heartbeats
+            else limits.idle_timeout_without_heartbeat
+        )
+        left = limit - (self._loop.time() - self._seen)
+        if self._suspended:
+            left = limit
+        if left <= 0:
+            self._cut(CloseCode.IDLE)
+            return
+        self._idle_timer = self._loop.call_later(min(left, limits.idle_timeout), self._check_idle)
+
+    # --- ending
+
+    async def _end(self, code: int, reason: str) -> None:
+        """Close the socket, unless it is at its end already."""
+        if self._ended.done() or self._shared.ws.application_state == WebSocketState.DISCONNECTED:
+            self._finish()
+            return
+        self._outbox.close()
+        self._shared.ws.application_state = WebSocketState.DISCONNECTED
+        await close(self._send, code, reason)
+        self._finish()
+
+    def _finish(self) -> None:
+        """No more reading, no more answers; calls that nobody waits for are cancelled."""
+        if self._ended.done():
+            return
+        self._ended.set_result(None)
+        self._outbox.close()
+        self._parked.clear()
+        self._in_order.clear()
+        me = asyncio.current_task()
+        for call in list(self._suspended):
+            call.gone = True
+            if self._must_end(call) and call.task is not me:
+                self._stop(call)
+        reader, self._reader = self._reader, None
+        if reader in self._tasks and reader is not me:
+            reader.cancel()
+
+    async def _leave(self) -> None:
+        """Wait for the tasks that are left, and close what the connection holds open."""
+        self._finish()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        patience = PATIENCE
+        while self._tasks:
+            _, pending = await asyncio.wait(self._tasks, timeout=1)
+            stubborn = [c for c in self._suspended if c.task in pending and self._must_end(c)]
+            if not stubborn:
+                continue
+            patience -= 1
+            if not patience:
+                names = ", ".join(sorted({escaped(c.frame.route) for c in stubborn}))
+                logger.warning("calls that ignore their cancellation are left alone: %s", names)
+                break
+            for call in stubborn:
+                assert call.task is not None
+                call.task.cancel()
+        stack, self._shared.stack = self._shared.stack, None
+        if stack is not None:
+            try:
+                await stack.aclose()
+            except Exception as error:
+                failure("failed to close a dependency of the connection", error)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def close(send: Callable[[Any], Coroutine[Any, Any, None]], code: int, reason: str) -> None:
+    """Close a socket, by all means: under another code where the server refuses this one,
+    by dropping the transport where the peer takes nothing any more. Raises nothing."""
+    for attempt in filter(None, (int(code), TWINS.get(code))):
+        message = {"type": "websocket.close", "code": attempt, "reason": shortened(reason)}
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await send(message)
+            return
+        except TimeoutError:
+            abort_transport(send)
+            return
+        except Exception as error:
+            logger.debug("close %d failed: %s", attempt, escaped(error))
+
+
+def shortened(reason: str) -> str:
+    """At most 123 bytes of UTF-8, cut between characters: more does not fit a close frame
+    (RFC 6455, section 5.5)."""
+    return reason.encode(errors="replace")[:123].decode(errors="ignore")

@@ -1,0 +1,388 @@
+"""
+FastAPI's dependency markers, compiled once for the messages of a socket.
+
+A route's hooks and handler share one table of slots; each stage brings the steps that
+fill what it is the first to need. Nothing is inspected while a message waits. This room
+knows no frames.
+"""
+
+import dataclasses
+import enum
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NoReturn, get_origin
+
+from fastapi import params
+from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.security import SecurityScopes
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticUndefined
+from starlette.background import BackgroundTasks
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response as HTTPResponse
+from starlette.websockets import WebSocket
+
+from ._call import Call, Shared
+from ._errors import BadRequest, SignatureError
+from ._signature import (
+    EMPTY,
+    Cached,
+    MessageHeader,
+    Parameter,
+    adapter,
+    describe,
+    is_async_generator_function,
+    is_coroutine_function,
+    is_generator_function,
+    parameters,
+)
+from ._wire import MessageData, Request
+
+Getter = Callable[[Call], Any]
+Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
+
+
+class PerConnection(params.Depends):
+    """A dependency that is solved once for each connection, and closed with it.
+
+        user: Annotated[User, PerConnection(current_user)]
+
+    Solved when the first message needs it; whatever it depends on lives as long. It may
+    not depend on a message.
+    """
+
+    def __init__(self, dependency: Callable[..., Any] | None = None) -> None:
+        super().__init__(dependency)
+
+
+class Kind(enum.Enum):
+    COROUTINE = enum.auto()
+    SYNC = enum.auto()
+    ASYNC_GENERATOR = enum.auto()
+    GENERATOR = enum.auto()
+    SHARED = enum.auto()
+
+
+@dataclasses.dataclass(slots=True)
+class Step:
+    """One dependency to solve, into its slot."""
+
+    function: Callable[..., Any]
+    kind: Kind
+    arguments: Sequence[tuple[str, Getter]]
+    slot: int
+    key: Any
+    before_answer: bool
+    shared: "Sequence[Step]" = ()
+    slots: int = 0
+
+
+async def solve(steps: Sequence[Step], call: Any) -> None:
+    """Fill the slots of `steps`, in their order."""
+    values = call.values
+    for step in steps:
+        kind = step.kind
+        if kind is Kind.SHARED:
+            values[step.slot] = await _solve_shared(step, call.shared)
+            continue
+        arguments = {name: get(call) for name, get in step.arguments}
+        if kind is Kind.COROUTINE:
+            values[step.slot] = await step.function(**arguments)
+        elif kind is Kind.SYNC:
+            values[step.slot] = await run_in_threadpool(step.function, **arguments)
+        else:
+            stack = call.open_inner_stack() if step.before_answer else call.open_stack()
+            values[step.slot] = await stack.enter_async_context(
+                asynccontextmanager(step.function)(**arguments)
+                if kind is Kind.ASYNC_GENERATOR
+                else contextmanager_in_threadpool(contextmanager(step.function)(**arguments))
+            )
+
+
+class _SharedCall:
+    """Stands in for a call where there is only a connection."""
+
+    def __init__(self, shared: Shared, slots: int) -> None:
+        self.shared = shared
+        self.ws = shared.ws
+        self.values: list[Any] = [None] * slots
+        self.open_stack = self.open_inner_stack = shared.open_stack
+
+
+async def _solve_shared(root: Step, shared: Shared) -> Any:
+    if root.key in shared.values:
+        return shared.values[root.key]
+    async with shared.lock:
+        call = _SharedCall(shared, root.slots)
+        for step in root.shared:
+            if step.key not in shared.values:
+                await solve([step], call)
+                shared.values[step.key] = call.values[step.slot]
+            call.values[step.slot] = shared.values[step.key]
+    return shared.values[root.key]
+
+
+class Compiler:
+    """Compiles the dependencies of one route.
+
+    `route` is named in errors; `overrides` are the app's `dependency_overrides`;
+    `names` the locals of where the route was written.
+    """
+
+    def __init__(
+        self,
+        route: str,
+        overrides: Overrides,
+        names: Mapping[str, Any],
+        shared: bool = False,
+    ) -> None:
+        self.slots = 0
+        self._route = route
+        self._overrides = overrides
+        self._names = names
+        self._shared = shared
+        self._known: dict[Any, int] = {}
+        self._path: list[Any] = []
+
+    def dependency(
+        self, parameter: Parameter, owner: Any, steps: list[Step], scopes: tuple[str, ...] = ()
+    ) -> Getter:
+        """How `parameter`, marked with a Depends, is read; adds to `steps` what must run before."""
+        marker: params.Depends = parameter.marker
+        function = marker.dependency or parameter.base
+        if function is EMPTY or not callable(function):
+            self._fail(owner, parameter, "is Depends() without a callable: write Depends(function)")
+        _warn_of_unknown(marker)
+        if isinstance(marker, params.Security):
+            scopes = (*scopes, *(s for s in marker.scopes or () if s not in scopes))
+        function = self._overrides.get(function, function)
+        if isinstance(marker, PerConnection) and not self._shared:
+            slot = self._shared_step(function, scopes, steps)
+        else:
+            slot = self._step(function, scopes, marker, steps)
+        return lambda call: call.values[slot]
+
+    def _step(
+        self, function: Any, scopes: tuple[str, ...], marker: params.Depends, steps: list[Step]
+    ) -> int:
+        key = (function, tuple(sorted(scopes))) if marker.use_cache else object()
+        if key in self._known:
+            return self._known[key]
+        if function in self._path:
+            circle = " → ".join(describe(f) for f in [*self._path, function])
+            raise SignatureError(f"route {self._route!r}: circular dependency: {circle}")
+        self._path.append(function)
+        arguments = [
+            (p.name, get)
+            for p in parameters(function, self._names)
+            if (get := self._argument(p, function, steps, scopes)) is not None
+        ]
+        self._path.pop()
+        before_answer = getattr(marker, "scope", None) == "function"
+        step = Step(function, _kind(function), arguments, self.slots, key, before_answer)
+        self._known[key] = self.slots
+        self.slots += 1
+        steps.append(step)
+        return step.slot
+
+    def _shared_step(self, function: Any, scopes: tuple[str, ...], steps: list[Step]) -> int:
+        known = ("connection", function, tuple(sorted(scopes)))
+        if known in self._known:
+            return self._known[known]
+        inner = Compiler(self._route, self._overrides, self._names, shared=True)
+        inner._path = self._path
+        shared: list[Step] = []
+        inner._step(function, scopes, params.Depends(function), shared)
+        slot, key = self.slots, shared[-1].key
+        steps.append(
+            Step(function, Kind.SHARED, (), slot, key, False, shared=shared, slots=inner.slots)
+        )
+        self._known[known] = slot
+        self.slots += 1
+        return slot
+
+    def _argument(
+        self, p: Parameter, function: Any, steps: list[Step], scopes: tuple[str, ...]
+    ) -> Getter | None:
+        """How a dependency's own parameter is read; None where Python has nothing to pass."""
+        if p.kind in (p.kind.VAR_POSITIONAL, p.kind.VAR_KEYWORD):
+            return None
+        if p.kind is p.kind.POSITIONAL_ONLY:
+            self._fail(function, p, "is positional-only: dependencies are called by keyword")
+        if isinstance(p.marker, params.Depends):
+            return self.dependency(p, function, steps, scopes)
+        if p.is_a(SecurityScopes):
+            security = SecurityScopes(list(scopes))
+            return lambda _: security
+        found = self.common(p, function)
+        if found is not None:
+            return found
+        if p.is_a(BaseModel, dict, list, set) or get_origin(p.base) in (dict,):
+            self._fail(
+                function,
+                p,
+                "would be a request body, and a dependency has none: take the payload in the "
+                "handler, or `message: MessageData` here",
+            )
+        return self._handshake(p, params.Query(), function)
+
+    def common(self, p: Parameter, function: Any) -> Getter | None:
+        """What handlers, hooks and dependencies alike may ask for, by type or by marker."""
+        if isinstance(p.marker, params.Param):
+            return self._handshake(p, p.marker, function)
+        if isinstance(p.marker, MessageHeader):
+            return self._message_bound(p, function, message_header(p, p.marker))
+        if isinstance(p.marker, Cached):
+            return self._message_bound(p, function, cached(p, describe(function)))
+        if isinstance(p.marker, params.Body):
+            self._fail(
+                function, p, f"is marked {type(p.marker).__name__}, which only a handler can have"
+            )
+        if p.is_a(HTTPRequest):
+            return lambda call: call.shared.http
+        if p.is_a(WebSocket) or p.base is HTTPConnection:
+            return lambda call: call.ws
+        if p.is_a(BackgroundTasks):
+            return self._message_bound(p, function, lambda call: call.tasks)
+        if p.is_a(MessageData):
+            return self._message_bound(p, function, lambda call: call.message)
+        if p.is_a(Request):
+            return self._message_bound(p, function, lambda call: call.request)
+        if p.is_a(HTTPResponse):
+            self._fail(function, p, "asks for an HTTP Response: a message has none, return a Reply")
+        return None
+
+    def _message_bound(self, p: Parameter, function: Any, getter: Getter) -> Getter:
+        if self._shared:
+            self._fail(
+                function,
+                p,
+                "depends on a message, and PerConnection outlives it: use Depends",
+            )
+        return getter
+
+    def _handshake(self, p: Parameter, marker: params.Param, function: Any) -> Getter:
+        fits = adapter(Any if p.annotation is EMPTY else p.annotation)
+        if fits is None:
+            self._fail(
+                function,
+                p,
+                f"has the type {p.base!r}, which cannot come from the handshake: mark it with "
+                "Depends, or give it a type that pydantic knows",
+            )
+        return _handshake(p, marker, fits)
+
+    def _fail(self, function: Any, p: Parameter, why: str) -> NoReturn:
+        raise SignatureError(
+            f"route {self._route!r}: {describe(function)}(): parameter {p.name!r} {why}"
+        )
+
+
+def _kind(function: Any) -> Kind:
+    if is_async_generator_function(function):
+        return Kind.ASYNC_GENERATOR
+    if is_generator_function(function):
+        return Kind.GENERATOR
+    return Kind.COROUTINE if is_coroutine_function(function) else Kind.SYNC
+
+
+_KNOWN_OF_DEPENDS = {"dependency", "use_cache", "scope", "scopes"}
+
+
+def _warn_of_unknown(marker: params.Depends) -> None:
+    """A feature that a later FastAPI gave Depends and that this room does not know."""
+    names = [f.name for f in dataclasses.fields(marker)] if dataclasses.is_dataclass(marker) else []
+    for name in names or vars(marker):
+        if name not in _KNOWN_OF_DEPENDS and getattr(marker, name, None) is not None:
+            warnings.warn(
+                f"Depends({name}=...) has no effect on the messages of a socket", stacklevel=2
+            )
+
+
+# --- where values come from
+
+
+def message_header(p: Parameter, marker: MessageHeader) -> Getter:
+    name = marker.name or p.name.replace("_", "-")
+    fits = adapter(Any if p.annotation is EMPTY else p.annotation) or TypeAdapter(Any)
+
+    def get(call: Call) -> Any:
+        return fitted(fits, call.headers.get(name, EMPTY), ("headers", name), p.default)
+
+    return get
+
+
+def cached(p: Parameter, owner: str) -> Getter:
+    def get(call: Call) -> Any:
+        value = call.local.get("value", p.default)
+        if value is EMPTY:
+            raise LookupError(
+                f'{owner}(): parameter {p.name!r} takes local["value"], and no hook set it'
+            )
+        return value
+
+    return get
+
+
+_PLACES: dict[type, tuple[str, Callable[[WebSocket], Any]]] = {
+    params.Path: ("path", lambda ws: ws.path_params),
+    params.Header: ("header", lambda ws: ws.headers),
+    params.Cookie: ("cookie", lambda ws: ws.cookies),
+    params.Query: ("query", lambda ws: ws.query_params),
+}
+
+
+def _handshake(p: Parameter, marker: params.Param, fits: "TypeAdapter[Any]") -> Getter:
+    place, source = next(v for kind, v in _PLACES.items() if isinstance(marker, kind))
+    hyphens = place == "header" and getattr(marker, "convert_underscores", True)
+    name = marker.alias or (p.name.replace("_", "-") if hyphens else p.name)
+    default = _default(p, marker)
+    is_model = p.is_a(BaseModel)
+    is_many = get_origin(p.base) in (list, set, tuple, frozenset)
+
+    def get(call: Call) -> Any:
+        values = source(call.ws)
+        if is_model:
+            return fitted(fits, dict(values), (place,), default)
+        if place == "query" and p.marker is None and name in call.ws.path_params:
+            values = call.ws.path_params
+        if is_many and hasattr(values, "getlist"):
+            found: Any = values.getlist(name) or EMPTY
+        else:
+            found = values.get(name, EMPTY)
+        return fitted(fits, found, (place, name), default)
+
+    return get
+
+
+def _default(p: Parameter, marker: params.Param) -> Any:
+    if p.default is not EMPTY:
+        return p.default
+    if marker.default_factory is None and marker.default in (PydanticUndefined, ...):
+        return EMPTY
+    return marker.get_default(call_default_factory=True)
+
+
+def fitted(
+    fits: "TypeAdapter[Any]", value: Any, place: tuple[int | str, ...], default: Any = EMPTY
+) -> Any:
+    """`value` validated; `default` where it is absent. Raises `BadRequest` with the details."""
+    if value is EMPTY:
+        if default is not EMPTY:
+            return default
+        missing = {"type": "missing", "loc": list(place), "msg": "Field required"}
+        raise BadRequest(f"{'.'.join(map(str, place))} is missing", [missing])
+    try:
+        return fits.validate_python(value)
+    except ValidationError as error:
+        raise misfit(error, *place) from None
+
+
+def misfit(error: ValidationError, *place: int | str) -> BadRequest:
+    """The refusal of a value that does not fit: FastAPI's list, without what was sent."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    detail = [{**e, "loc": [*place, *e["loc"]]} for e in errors]
+    return BadRequest(f"{place[0]} does not fit", detail)

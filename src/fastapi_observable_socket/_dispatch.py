@@ -1,0 +1,225 @@
+"""
+From a call to its answer: hooks, handler, and what an exception means on the wire.
+
+Never touches the socket; the answer is finished text when it leaves this room, so
+nothing a handler returns can fail later.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from fastapi.exceptions import WebSocketException
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from ._call import Call
+from ._depends import solve
+from ._errors import CheckFailed, Forbidden, HandlerTimeout, Internal, RequestFailed
+from ._log import failure
+from ._plan import Plan, Reply
+from ._route import Route
+from ._session import refusal_of
+from ._signature import is_coroutine_function
+from ._status import CloseCode, Status
+from ._wire import BadFrame, Header, Response, encode, encode_response, has_odd_floats, refusal
+
+RESULT_KEYS = frozenset({"status", "headers", "payload"})
+
+
+class Dispatcher:
+    """Runs calls. `exception_handlers`: whether those of the app may answer failures."""
+
+    def __init__(self, max_response_bytes: int, exception_handlers: bool) -> None:
+        self._max_bytes = max_response_bytes
+        self._exception_handlers = exception_handlers
+
+    async def answer(self, call: Call) -> str:
+        """The one answer to `call`, whatever happens.
+
+        Raises only what is not the call's to answer: KeyboardInterrupt, and the
+        cancellation of the whole connection.
+        """
+        try:
+            text = await self._run(call, call.route)
+        except BadFrame as bad:
+            text = refusal_of(bad)
+        except RequestFailed as error:
+            text = refusal(call.frame.uuid, error)
+        except asyncio.CancelledError as error:
+            if call.ended_by is None:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                text = self._failed(call, error)  # it awaited something that was cancelled
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            text = await self._answer_of(error, call)
+        if call.ended_by is not None:
+            message = f"no answer within {call.route.timeout:g} s"
+            return refusal(call.frame.uuid, HandlerTimeout(message))
+        return text
+
+    async def _run(self, call: Call, route: Route) -> str:
+        try:
+            reply = await _execute(self._plan(call, route), call)
+            text = encode_response(
+                Response(call.frame.uuid, int(reply.status), reply.headers, reply.payload),
+                self._max_bytes,
+            )
+            if call.inner_stack is not None:
+                inner, call.inner_stack = call.inner_stack, None
+                await inner.aclose()
+            return text
+        except BaseException:
+            after, before = call.stack, call.inner_stack
+            call.forget_afterwards()
+            if after is None and before is None:
+                raise
+            # Open dependencies see the exception, and are closed before the answer.
+            async with after or AsyncExitStack(), before or AsyncExitStack():
+                raise
+            raise Internal("a dependency swallowed the exception") from None
+
+    def _plan(self, call: Call, route: Route) -> Plan:
+        plan = route.plan
+        if plan.slots:
+            overrides = getattr(call.shared.app, "dependency_overrides", None)
+            if overrides:
+                return route.variant(overrides)
+        return plan
+
+    async def _answer_of(self, error: BaseException, call: Call) -> str:
+        if self._exception_handlers:
+            answer = await self._answer_of_app(error, call)
+            if answer is not None:
+                return answer
+        uuid = call.frame.uuid
+        if isinstance(error, HTTPException) and 100 <= error.status_code <= 599:
+            headers = dict(error.headers) if error.headers else {}
+            payload = http_payload(error.status_code, error.detail)
+            return encode(Response(uuid, error.status_code, headers, payload)).decode()
+        if isinstance(error, WebSocketException):
+            # Made to end a socket: it does, once this call has its answer.
+            call.close = (error.code, error.reason)
+            final = error.code in (CloseCode.POLICY, 4401, 4403)
+            status = Status.FORBIDDEN if final else Status.INTERNAL_SERVER_ERROR
+            payload = http_payload(status, error.reason or "the connection is being closed")
+            return encode(Response(uuid, status, {}, payload)).decode()
+        return self._failed(call, error)
+
+    def _failed(self, call: Call, error: BaseException) -> str:
+        error_id = failure("handler failed", error, route=call.frame.route, uuid=call.frame.uuid)
+        return refusal(call.frame.uuid, Internal(f"internal server error, id {error_id}"))
+
+    async def _answer_of_app(self, error: BaseException, call: Call) -> str | None:
+        """What the app's own exception handlers make of it; None where they have no say."""
+        by_type, by_status = call.ws.scope.get("starlette.exception_handlers", ({}, {}))
+        handler = by_status.get(getattr(error, "status_code", None))
+        for kind in type(error).__mro__:
+            handler = handler or by_type.get(kind)
+        if handler is None or handler.__module__.split(".")[0] in ("fastapi", "starlette"):
+            return None  # their defaults know nothing that we do not
+        try:
+            request = call.shared.http
+            if is_coroutine_function(handler):
+                response = await handler(request, error)
+            else:
+                response = await run_in_threadpool(handler, request, error)
+            payload = msgspec.json.decode(response.body) if response.body else None
+            return encode(Response(call.frame.uuid, response.status_code, {}, payload)).decode()
+        except Exception as broken:
+            failure("exception handler failed", broken, route=call.frame.route)
+            return None
+
+
+async def _execute(plan: Plan, call: Call) -> Reply:
+    """Hooks, payload, dependencies, handler, result: in this order, each once."""
+    if plan.slots:
+        call.values = [None] * plan.slots
+    for check in plan.data_checks:
+        if not await check(call):
+            raise CheckFailed("data check failed")
+    for access in plan.accesses:
+        if not await access(call):
+            raise Forbidden("access denied")
+    if plan.hydrate is not None:
+        call.hydrated = await plan.hydrate(call)
+    if plan.validate is not None:
+        call.validated = plan.validate(call)
+    if plan.steps:
+        await solve(plan.steps, call)
+    reply = shaped(plan, await plan.call_handler(call))
+    if 200 <= reply.status < 300:
+        if plan.dehydrate is not None:
+            call.outgoing = reply.payload
+            reply.payload = await plan.dehydrate(call)
+        if plan.result is not None:
+            reply.payload = serialised(plan.result, reply.payload)
+    return reply
+
+
+def shaped(plan: Plan, result: Any) -> Reply:
+    """A handler's result as a reply. Raises TypeError for a status or headers that cannot be."""
+    if isinstance(result, Reply):
+        return checked(result.status, result.headers, result.payload)
+    if plan.always_result and not isinstance(result, Mapping):
+        raise TypeError(f"a HandlerResult is a dict, not {type(result).__name__}")
+    if (
+        not plan.always_payload
+        and isinstance(result, dict)
+        and (plan.always_result or _looks_like_result(result))
+    ):
+        status = result.get("status")
+        return checked(
+            Status.OK if status is None else status, result.get("headers"), result.get("payload")
+        )
+    return Reply(result, 200, {})
+
+
+def _looks_like_result(result: dict[Any, Any]) -> bool:
+    """`{"status": 200, "payload": ...}` is one; `{"status": "active"}` is a payload."""
+    if not result.keys() <= RESULT_KEYS:
+        return False
+    status = result.get("status")
+    return "payload" in result or (isinstance(status, int) and not isinstance(status, bool))
+
+
+def checked(status: Any, headers: Header | None, payload: Any) -> Reply:
+    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
+        raise TypeError(f"a status is an int from 100 to 599, not {status!r}")
+    if headers is not None and not isinstance(headers, dict):
+        raise TypeError(f"headers are a dict, not {type(headers).__name__}")
+    return Reply(payload, int(status), headers or {})
+
+
+def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:
+    """`payload` as JSON of the declared type: what the type does not name stays here."""
+    try:
+        value = adapts.validate_python(payload, from_attributes=True)
+    except ValidationError as error:
+        # Not `from error`: it shows the value, and logs are not the place for payloads.
+        kinds = ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors())
+        raise TypeError(f"the result does not fit its type: {kinds}") from None
+    try:
+        data = adapts.dump_json(value, by_alias=True)
+    except PydanticSerializationError:
+        return adapts.dump_python(value, mode="json", by_alias=True)
+    if b"null" in data and has_odd_floats(adapts.dump_python(value)):
+        raise ValueError("the result holds a NaN or an infinity")
+    return msgspec.Raw(data)
+
+
+def http_payload(status: int, detail: Any) -> dict[str, Any]:
+    """The payload of an error that the user raised: text as message, the rest as detail."""
+    try:
+        code = Status(status).name.lower()
+    except ValueError:
+        code = "error"
+    if isinstance(detail, str):
+        return {"message": detail, "code": code}
+    return {"message": code.replace("_", " "), "code": code, "detail": detail}

@@ -1,0 +1,136 @@
+"""
+A route as its user wrote it, and as it is run: definition and plan.
+
+What users may write is named here; what it compiles to is here too, with every decision
+made. Compiling is another room's part.
+"""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from pydantic import TypeAdapter
+from starlette.concurrency import run_in_threadpool
+
+from ._call import Call
+from ._depends import Getter, Step, solve
+from ._wire import Header
+
+Handler = Callable[..., Any]
+"""A route's function: `async def`, or `def` for the thread pool. See the README for what its
+parameters may be; the seed's form is `(ws, headers, payload)`."""
+
+DataCheck = Callable[..., bool | Awaitable[bool]]
+"""`(message[, local])`: whether the message makes sense at all. False is answered with 400."""
+
+AccessCheck = Callable[..., bool | Awaitable[bool]]
+"""`(ws, message[, local])`: whether this peer may. False is answered with 403."""
+
+HydrateFunction = Callable[..., Any]
+"""`(ws, message[, local])`: what the handler gets instead of the payload."""
+
+DehydrateFunction = Callable[[Any], Any]
+"""`(payload)`: the final payload of a 2xx answer."""
+
+
+class RouteOptions(TypedDict, total=False):
+    """The hooks of a route, in the order in which they run."""
+
+    data_check: DataCheck | None
+    access: AccessCheck | None
+    hydrate: HydrateFunction | None
+    dehydrate: DehydrateFunction | None
+
+
+class HandlerResult(TypedDict, total=False):
+    """What a handler may return: `status` is 200 and `headers` empty where they are absent."""
+
+    status: int | None
+    headers: Header | None
+    payload: Any
+
+
+@dataclasses.dataclass(slots=True)
+class Reply:
+    """An answer in full, from a handler that needs more than a payload.
+
+    A `status` of 2xx goes through `dehydrate` and the handler's result type, others do not.
+    """
+
+    payload: Any = None
+    status: int = 200
+    headers: Header | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Definition:
+    """What a user registered, as it stands: a handler under a name, and its surroundings.
+
+    `options` are those of every router around it, outermost first, its own last.
+    """
+
+    name: str
+    handler: Handler
+    options: tuple[RouteOptions, ...] = ()
+    names: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    ordered: bool | None = None
+    timeout: float | None = None
+    shield: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hook:
+    """A compiled hook: what it is given first, then its dependencies."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    given: Sequence[Getter]
+    steps: Sequence[Step]
+    keywords: Sequence[tuple[str, Getter]]
+
+    async def __call__(self, call: Call) -> Any:
+        if self.steps:
+            await solve(self.steps, call)
+        arguments = [get(call) for get in self.given]
+        keywords = {name: get(call) for name, get in self.keywords}
+        if self.is_async:
+            return await self.function(*arguments, **keywords)
+        return await run_in_threadpool(self.function, *arguments, **keywords)
+
+
+@dataclasses.dataclass(slots=True)
+class Plan:
+    """How to run one route: every decision made, nothing left to inspect."""
+
+    handler: Handler
+    is_async: bool
+    data_checks: Sequence[Hook]
+    accesses: Sequence[Hook]
+    hydrate: Hook | None
+    validate: Callable[[Call], Any] | None
+    steps: Sequence[Step]
+    positional: Sequence[Getter]
+    keywords: Sequence[tuple[str, Getter]]
+    dynamic: bool
+    dehydrate: Hook | None
+    result: "TypeAdapter[Any] | None"
+    always_payload: bool
+    always_result: bool
+    slots: int
+    takes_socket: bool
+
+    async def call_handler(self, call: Call) -> Any:
+        """The handler's own result; its dependencies and the payload must be there."""
+        arguments = self._triple(call) if self.dynamic else [get(call) for get in self.positional]
+        keywords = {name: get(call) for name, get in self.keywords} if self.keywords else {}
+        if self.is_async:
+            return await self.handler(*arguments, **keywords)
+        return await run_in_threadpool(self.handler, *arguments, **keywords)
+
+    def _triple(self, call: Call) -> Sequence[Any]:
+        # Only for `*args`, where nothing can be read from the signature.
+        if self.hydrate is not None:
+            return [call.hydrated]
+        if "value" in call.local:
+            return [call.local["value"]]
+        return [call.ws, call.headers, call.payload]

@@ -1,0 +1,313 @@
+"""
+What the user holds: routes go in, an endpoint comes out.
+
+Registration, inclusion and every way to be mounted; frames are not seen here.
+"""
+
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast, overload
+
+from fastapi import APIRouter, FastAPI, params
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from ._compat import Serving, mark_coroutine_function, restore_add_websocket_route
+from ._compile import checked_options
+from ._connection import Connection, Limits
+from ._dispatch import Dispatcher
+from ._gate import Gate
+from ._plan import Definition, Handler, RouteOptions
+from ._route import Route
+
+SocketAccess = Callable[[WebSocket], bool | Awaitable[bool]]
+"""`(ws)`: whether a socket may be opened at all. Reads `ws.headers`, `ws.cookies`, `ws.scope`."""
+
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+RESERVED_NAMES = ("PING", "PONG")
+
+
+class SocketRouter:
+    """Routes the messages of WebSockets to handlers, as FastAPI routes requests.
+
+        router = SocketRouter()
+
+        @router.route("math/sum")
+        async def add(payload: list[int]):
+            return {"sum": sum(payload)}
+
+        router.mount(app, "/ws")
+
+    `access_logic(ws)` is asked before a socket is accepted; False refuses it for good.
+    `prefix` and `options` (hooks) apply to every route of this router.
+
+    `ordered=True` makes all calls of a connection wait for each other, `False` none; by
+    default those wait whose handler or hooks take the socket.
+
+    `allowed_origins` are accepted besides the page's own origin, such as
+    `"https://app.example.com"`; `"*"` accepts all, also `null`. `deny="http"` refuses with
+    an HTTP status instead of accepting and closing with 1008, which is all that a browser
+    can see. `exception_handlers=True` lets the app's exception handlers answer messages.
+
+    Times are in seconds, sizes in bytes. `max_in_flight` calls of one connection run at a
+    time; then the server stops reading (`overflow="wait"`), or answers 429
+    (`overflow="reject"`). `max_connections` of this process default to what its file
+    descriptors allow. What the limits mean is in `docs/limits.md`.
+    """
+
+    def __init__(
+        self,
+        access_logic: SocketAccess | None = None,
+        *,
+        prefix: str = "",
+        options: RouteOptions | None = None,
+        ordered: bool | None = None,
+        allowed_origins: Sequence[str] = (),
+        deny: Literal["close", "http"] = "close",
+        exception_handlers: bool = False,
+        handler_timeout: float = 30.0,
+        overflow: Literal["wait", "reject"] = "wait",
+        max_in_flight: int = 64,
+        max_message_bytes: int = 256 * 1024,
+        max_response_bytes: int = 16 * 1024 * 1024,
+        max_bad_messages: int = 100,
+        max_connections: int | None = None,
+        idle_timeout: float = 180.0,
+        idle_timeout_without_heartbeat: float = 3600.0,
+        send_timeout: float = 10.0,
+    ) -> None:
+        self._prefix = prefix
+        self._options = checked_options(prefix or "SocketRouter", options or {})
+        self._ordered = ordered
+        self._handler_timeout = handler_timeout
+        self._routes: dict[str, Route] = {}
+        self._definitions: list[Definition] = []
+        self._parents: list[tuple[SocketRouter, str, RouteOptions]] = []
+        self._unready = True
+        self._limits = Limits(
+            max_message_bytes=max_message_bytes,
+            max_response_bytes=max_response_bytes,
+            max_in_flight=max_in_flight,
+            reject_overflow=overflow == "reject",
+            max_bad_messages=max_bad_messages,
+            idle_timeout=idle_timeout,
+            idle_timeout_without_heartbeat=idle_timeout_without_heartbeat,
+            send_timeout=send_timeout,
+        )
+        self._dispatcher = Dispatcher(max_response_bytes, exception_handlers)
+        self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
+        # FastAPI reads the signature of an endpoint and calls it by keyword: it must see one
+        # parameter, not the two more that raw ASGI brings. On the instance, since on the
+        # class it would stand for the constructor's.
+        self.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    "websocket", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=WebSocket
+                )
+            ],
+            return_annotation=None,
+        )
+        self.__name__ = "socket_router"
+
+    # --- registration
+
+    def route(
+        self,
+        path: str,
+        options: RouteOptions | None = None,
+        *,
+        ordered: bool | None = None,
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Register the decorated function as the handler of `path`.
+
+        `options` are its hooks. `ordered` overrides the router's rule for this route;
+        `timeout` (seconds) the router's `handler_timeout`; a `shield`ed handler is not
+        cancelled when its client goes away. The function is returned unchanged.
+
+        Raises `ValueError` for a name that is taken or reserved, and `SignatureError` for a
+        handler or a hook that could never be called as it is written.
+        """
+        names = _locals_of_caller()
+
+        def register(handler: HandlerT) -> HandlerT:
+            definition = Definition(
+                path, handler, (options or RouteOptions(),), names, ordered, timeout, shield
+            )
+            self._add(definition)
+            self._definitions.append(definition)
+            return handler
+
+        return register
+
+    def include(
+        self, router: "SocketRouter", prefix: str = "", options: RouteOptions | None = None
+    ) -> None:
+        """Serve the routes of `router` too, also those it gets later, under `prefix`.
+
+        `data_check` and `access` of all routers around a route must pass, outermost first;
+        of `hydrate` and `dehydrate` the innermost is used. Limits and `access_logic` are
+        those of the router that is mounted.
+
+        Raises `ValueError` for a circle and for names that are taken.
+        """
+        if self is router or router._contains(self):
+            raise ValueError("a router cannot include itself, at whatever depth")
+        around = checked_options(prefix or "include", options or {})
+        own = router._flat()
+        for definition in own:
+            self._check_name(self._prefix + prefix + definition.name)
+        router._parents.append((self, prefix, around))
+        for definition in own:
+            self._add(_within(definition, prefix, around))
+
+    def _flat(self) -> list[Definition]:
+        """Every definition as this router serves it."""
+        return [route.definition for route in self._routes.values()]
+
+    def _add(self, definition: Definition) -> None:
+        """Compile `definition` here and in every router that includes this one."""
+        mine = _within(definition, self._prefix, self._options)
+        self._check_name(mine.name)
+        route = Route(mine, self._ordered, self._handler_timeout)
+        for parent, prefix, around in self._parents:
+            parent._add(_within(mine, prefix, around))
+        self._routes[mine.name] = route
+        self._unready = True
+
+    def _check_name(self, name: str) -> None:
+        if not isinstance(name, str) or not 0 < len(name) <= 256:
+            raise ValueError(f"a route's name has 1 to 256 characters, not {name!r}")
+        if name.startswith("$") or name in RESERVED_NAMES:
+            raise ValueError(f"route {name!r} is reserved for the protocol")
+        if name in self._routes:
+            raise ValueError(f"route {name!r} is already registered")
+
+    def _contains(self, router: "SocketRouter") -> bool:
+        return any(parent is self or self._contains(parent) for parent, _, _ in router._parents)
+
+    # --- mounting
+
+    def mount(
+        self,
+        app: FastAPI | APIRouter | Starlette | Router,
+        path: str = "/ws",
+        *,
+        dependencies: Sequence[params.Depends] = (),
+        name: str | None = None,
+    ) -> None:
+        """Serve this router's sockets at `path` of a FastAPI or Starlette application.
+
+        `dependencies` are FastAPI's, solved before the socket is accepted. Raises
+        `SignatureError` for routes whose annotations are still not defined.
+        """
+        self._ready()
+        router = app.router if isinstance(app, Starlette) else app
+        if dependencies and not isinstance(router, APIRouter):
+            raise TypeError("dependencies need a FastAPI app or an APIRouter")
+        if isinstance(router, APIRouter) and (dependencies or router.dependencies):
+            router.add_api_websocket_route(
+                path, cast(Any, self), name=name or self.__name__, dependencies=dependencies
+            )
+        else:
+            # Straight to ASGI: FastAPI's own share of a connection would be for nothing.
+            router.add_websocket_route(path, cast(Any, self), name=name or self.__name__)
+
+    def api_router(
+        self,
+        path: str = "/ws",
+        *,
+        dependencies: Sequence[params.Depends] = (),
+        name: str | None = None,
+    ) -> APIRouter:
+        """An `APIRouter` with this router's socket at `path`, for `app.include_router`."""
+        api = APIRouter()
+        api.add_api_websocket_route(
+            path, cast(Any, self), name=name or self.__name__, dependencies=dependencies
+        )
+        return api
+
+    @overload
+    def __call__(self, websocket: WebSocket, /) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def __call__(
+        self, scope: Scope, receive: Receive, send: Send, /
+    ) -> Coroutine[Any, Any, None]: ...
+    @mark_coroutine_function
+    def __call__(self, websocket: Any, receive: Any = None, send: Any = None) -> Any:
+        """Serve one socket, until its peer is gone or it is closed.
+
+        As `await router(ws)` in an endpoint, and as an ASGI application.
+        """
+        if isinstance(websocket, WebSocket):
+            ws = websocket
+            return Serving(lambda: self._serve(ws, ws._receive, ws._send), ws.scope)
+        scope = websocket
+        if scope["type"] != "websocket":
+            return _not_a_socket(scope, receive, send)
+        return self._serve(WebSocket(scope, receive, send), receive, send)
+
+    async def _serve(self, ws: WebSocket, receive: Any, send: Any) -> None:
+        self._ready()
+        async with self._gate.admitted(ws) as accepted:
+            if accepted:
+                connection = Connection(
+                    ws, receive, send, self._routes, self._dispatcher, self._limits
+                )
+                await connection.serve()
+
+    def _ready(self) -> None:
+        """Compile what waited for its annotations."""
+        if self._unready:
+            for route in self._routes.values():
+                route.resolve()
+            self._unready = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("routes", "_contains_router", "_get_routes_version"):
+            raise TypeError(
+                "a SocketRouter is no APIRouter: use router.mount(app, '/ws'), or "
+                "app.include_router(router.api_router('/ws'))"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _within(definition: Definition, prefix: str, options: RouteOptions) -> Definition:
+    return Definition(
+        prefix + definition.name,
+        definition.handler,
+        (options, *definition.options) if options else definition.options,
+        definition.names,
+        definition.ordered,
+        definition.timeout,
+        definition.shield,
+    )
+
+
+def _locals_of_caller() -> Mapping[str, Any]:
+    """The locals around the decorated function, for annotations that name them."""
+    frame = sys._getframe(2)
+    return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+
+async def _not_a_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """What an ASGI server asks of a bare router besides sockets."""
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    response = PlainTextResponse(
+        "this address speaks WebSocket\n", 426, {"Upgrade": "websocket", "Connection": "Upgrade"}
+    )
+    await response(scope, receive, send)
+
+
+restore_add_websocket_route()

@@ -1,0 +1,94 @@
+"""
+One conversation, without its socket.
+
+A session is told what arrived and says what to do about it. It never waits,
+sends or looks at a clock: that is the connection's part.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ._errors import BadRequest, Duplicate
+from ._status import CloseCode
+from ._wire import BadFrame, Frame, Uuid, decode, pong, refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Send this text; nothing is to be started."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the conversation."""
+
+    code: CloseCode
+    reason: str
+
+
+Step = Frame | Answer | Close
+"""What to do now: start the call that a `Frame` asks for, answer at once, or close."""
+
+
+def uuid_key(uuid: Uuid) -> str:
+    """What `uuid` is filed under: 7 and "7" differ.
+
+    Always a string, since a peer that chooses integers can make them collide in a dict.
+    """
+    return repr(uuid)
+
+
+class ServerSession:
+    """The rules of the server's end.
+
+    `live` maps `uuid_key(uuid)` to whatever the shell keeps of each request that is not
+    answered yet. The shell adds and removes; the session refuses what is already there.
+    """
+
+    __slots__ = ("_bad_frames", "_bad_since", "heartbeats", "live", "max_bad", "max_bytes")
+
+    BAD_WINDOW = 60.0
+    """Seconds in which `max_bad` malformed frames are forgiven."""
+
+    def __init__(self, max_bytes: int, max_bad: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_bad = max_bad
+        self.live: dict[str, Any] = {}
+        self.heartbeats = False
+        self._bad_frames = 0
+        self._bad_since = 0.0
+
+    def receive(self, text: str, now: float) -> Step:
+        """What one text frame leads to. `now` is in seconds, of any monotonic clock."""
+        if len(text) > self.max_bytes or (
+            not text.isascii() and len(text.encode(errors="surrogatepass")) > self.max_bytes
+        ):
+            return Close(CloseCode.TOO_BIG, f"a message may have {self.max_bytes} bytes")
+        try:
+            frame = decode(text)
+        except BadFrame as bad:
+            return self._refuse(bad, now)
+        if frame.route == "PING":
+            self.heartbeats = True
+            return Answer(pong(frame.uuid))
+        if self.live and uuid_key(frame.uuid) in self.live:
+            return Answer(refusal(frame.uuid, Duplicate("a request with this uuid is in flight")))
+        return frame
+
+    def _refuse(self, bad: BadFrame, now: float) -> Step:
+        if now - self._bad_since > self.BAD_WINDOW:
+            self._bad_since = now
+            self._bad_frames = 0
+        self._bad_frames += 1
+        if self._bad_frames > self.max_bad:
+            return Close(CloseCode.POLICY, "too many malformed messages")
+        return Answer(refusal_of(bad))
+
+
+def refusal_of(bad: BadFrame) -> str:
+    """The answer to a frame that is no request."""
+    error = BadRequest(str(bad))
+    error.code = bad.code  # type: ignore[misc]  # this one error speaks for several faults
+    return refusal(bad.uuid, error)

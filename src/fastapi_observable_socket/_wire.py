@@ -1,0 +1,287 @@
+"""
+Frames as text, and back: all knowledge of the JSON shape.
+
+PROTOCOL.md is the law; this room never waits, and never looks at what a payload means.
+"""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import msgspec
+import pydantic
+import pydantic_core
+
+from ._errors import RequestFailed, ResponseTooLarge, Unserialisable
+
+Uuid = int | str
+Header = dict[str, Any]
+Payload = bool | int | float | str | list[Any] | dict[str, Any] | None
+
+MAX_DEPTH: Final = 128
+"""How deep arrays and objects of a frame may be nested, in either direction."""
+
+MAX_UUID: Final = 128
+"""Characters of a uuid that is a string."""
+
+MAX_ROUTE: Final = 256
+"""Characters of a route's name."""
+
+MAX_INTEGER: Final = 2**53
+"""A uuid's absolute value is below this: beyond it JavaScript cannot tell neighbours apart."""
+
+
+class Frame(msgspec.Struct, gc=False):
+    """A request as it came: its payload still text, until its route is known."""
+
+    uuid: Uuid
+    route: str
+    headers: dict[str, Any] | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Request(msgspec.Struct):
+    """Asks for a route. `headers` and `payload` are JSON values.
+
+    The peer answers with a `Response` of the same `uuid`, of the same JSON type.
+    """
+
+    uuid: Uuid
+    route: str
+    headers: Header | None = None
+    payload: Any = None
+
+
+class Response(msgspec.Struct):
+    """Answers the request of the same `uuid`; `status` is one of `Status`."""
+
+    uuid: Uuid
+    status: int
+    headers: Header | None = None
+    payload: Any = None
+
+
+class MessageData(msgspec.Struct):
+    """What hooks see of a request: `headers`, never None, and the decoded `payload`.
+
+    Reads as attributes (`message.headers`) and like a mapping (`message["payload"]`,
+    `message.get("headers")`).
+    """
+
+    headers: Header
+    payload: Any = None
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in ("headers", "payload"):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The member of that name; `default` where there is none."""
+        return getattr(self, name) if name in ("headers", "payload") else default
+
+
+class BadFrame(Exception):
+    """A text that is no request. Carries the uuid of its answer: 0 where none can be read."""
+
+    def __init__(self, uuid: Uuid, code: str, message: str) -> None:
+        super().__init__(message)
+        self.uuid = uuid
+        self.code = code
+
+
+_frames = msgspec.json.Decoder(Frame)
+_values = msgspec.json.Decoder()
+
+
+def decode(text: str) -> Frame:
+    """The request in `text`. Its payload is well-formed JSON, not yet decoded.
+
+    Raises `BadFrame` for whatever else `text` may be.
+    """
+    try:
+        frame = _frames.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        frame = _read_leniently(text)
+    if not _is_uuid(frame.uuid):
+        raise BadFrame(0, "bad_uuid", _UUID_RULE)
+    if not 0 < len(frame.route) <= MAX_ROUTE:
+        raise BadFrame(frame.uuid, "bad_route", _ROUTE_RULE)
+    # A shorter text cannot open and close more than MAX_DEPTH levels.
+    if len(text) > 2 * MAX_DEPTH and _too_deep(text):
+        raise BadFrame(frame.uuid, "bad_request", f"nested deeper than {MAX_DEPTH} levels")
+    return frame
+
+
+def decode_payload(frame: Frame) -> Any:
+    """The JSON value of the payload. Raises `BadFrame` for a number that no float can hold."""
+    try:
+        return _values.decode(frame.payload)
+    except (msgspec.MsgspecError, RecursionError):
+        raise BadFrame(
+            frame.uuid, "bad_request", "the payload holds a number out of range"
+        ) from None
+
+
+_UUID_RULE: Final = (
+    f"uuid must be a string of 1 to {MAX_UUID} characters or an integer between -2^53 and 2^53"
+)
+_ROUTE_RULE: Final = f"route must be a string of 1 to {MAX_ROUTE} characters"
+
+_strings = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_all_but_brackets = re.compile(r"[^][{}]+")
+
+
+def _too_deep(text: str) -> bool:
+    """Whether well-formed `text` is nested deeper than MAX_DEPTH levels."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    brackets = _all_but_brackets.sub("", _strings.sub("", text))
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = brackets.replace("[]", "").replace("{}", "")
+    return bool(brackets)
+
+
+def _is_uuid(uuid: Any) -> bool:
+    if type(uuid) is int:
+        return -MAX_INTEGER < uuid < MAX_INTEGER
+    return isinstance(uuid, str) and 0 < len(uuid) <= MAX_UUID
+
+
+def _read_leniently(text: str) -> Frame:
+    """Older spellings and heartbeats of any shape; else the reason why `text` is no request."""
+    try:
+        # The standard library reads lone surrogates and 1e999, as JavaScript does: the
+        # grammar allows them, so the uuid can be read and the caller need not wait for ever.
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise BadFrame(0, "bad_request", "the frame is not JSON") from None
+    if not isinstance(value, dict):
+        raise BadFrame(0, "bad_request", "a frame must be a JSON object")
+    uuid: Any = value.get("uuid", value.get("track_id"))
+    route: Any = value.get("route", value.get("path"))
+    if route == "PING":
+        return Frame(uuid if _is_uuid(uuid) and _is_text(uuid) else 0, route)
+    if not _is_uuid(uuid) or not _is_text(uuid):
+        raise BadFrame(0, "bad_uuid", _UUID_RULE)
+    if not isinstance(route, str) or not _is_text(route):
+        raise BadFrame(uuid, "bad_route", _ROUTE_RULE)
+    headers = value.get("headers")
+    if not isinstance(headers, dict | None):
+        raise BadFrame(uuid, "bad_headers", "headers must be an object or null")
+    try:
+        if has_odd_floats(value):
+            raise ValueError
+        msgspec.json.encode(value)
+        payload = msgspec.json.encode(value.get("payload"))
+    except (ValueError, RecursionError):
+        raise BadFrame(
+            uuid, "bad_request", "the frame holds a lone surrogate or a number out of range"
+        ) from None
+    return Frame(uuid, route, headers, msgspec.Raw(payload))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_text(value: Any) -> bool:
+    """No lone surrogate in it."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def encode_request(request: Request) -> str:
+    """The frame of a request. Raises `Unserialisable`."""
+    return encode(request).decode()
+
+
+def encode_response(response: Response, limit: int) -> str:
+    """The frame of an answer; `payload` may be `msgspec.Raw`, ready-made JSON.
+
+    Raises `Unserialisable` for what is not JSON, `ResponseTooLarge` beyond `limit` bytes.
+    """
+    data = encode(response)
+    if len(data) > limit:
+        raise ResponseTooLarge(f"the result is larger than {limit} bytes")
+    return data.decode()
+
+
+def encode(value: Any) -> bytes:
+    """`value` as JSON: what JSON knows, and what msgspec or pydantic can turn into it.
+
+    NaN and infinities are refused, a lone surrogate is written as an escape.
+    Raises `Unserialisable`.
+    """
+    try:
+        try:
+            data = _encoder.encode(value)
+        except (TypeError, UnicodeEncodeError):
+            # Rare keys (true, null) and lone surrogates, which only the standard library writes.
+            return json.dumps(_as_builtins(value), allow_nan=False, default=_jsonable).encode()
+        # msgspec writes a NaN as null: only where there is a null we need to look closer.
+        if b"null" in data and has_odd_floats(value):
+            raise ValueError("a NaN or an infinity")
+        return data
+    except (TypeError, ValueError, RecursionError, pydantic_core.PydanticSerializationError) as e:
+        raise Unserialisable("the result cannot be written as JSON") from e
+
+
+def _jsonable(value: Any) -> Any:
+    return pydantic_core.to_jsonable_python(value)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_jsonable)
+
+
+def _as_builtins(value: Any) -> Any:
+    """One of our own envelopes as the dict that the standard library can write."""
+    if not isinstance(value, msgspec.Struct):
+        return value
+    members = msgspec.structs.asdict(value)
+    return {
+        k: json.loads(bytes(v)) if isinstance(v, msgspec.Raw) else v for k, v in members.items()
+    }
+
+
+def has_odd_floats(value: Any) -> bool:
+    """Whether `value` holds a NaN or an infinity, at any depth. It must not be circular."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                return True
+        elif isinstance(item, Mapping):
+            rest.extend(item.keys())
+            rest.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            rest.extend(item)
+        elif isinstance(item, msgspec.Struct):
+            rest.extend(msgspec.structs.astuple(item))
+        elif dataclasses.is_dataclass(item) and not isinstance(item, type):
+            rest.extend(getattr(item, f.name, None) for f in dataclasses.fields(item))
+        elif isinstance(item, pydantic.BaseModel):
+            rest.append(item.model_dump())
+    return False
+
+
+def pong(uuid: Uuid) -> str:
+    """The answer to a heartbeat."""
+    return encode_request(Request(uuid, "PONG"))
+
+
+def refusal(uuid: Uuid, error: RequestFailed) -> str:
+    """The error answer: `{"message", "code"}`, and `"detail"` where there is some."""
+    payload = {"message": str(error), "code": error.code}
+    if error.detail is not None:
+        payload["detail"] = error.detail
+    return encode(Response(uuid, error.status, {}, payload)).decode()
