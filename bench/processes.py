@@ -220,7 +220,8 @@ def measure(server: Server, scenario: Scenario, counted: int, warm_up: int) -> d
 def idle_connections(server: Server, count: int) -> Iterator[None]:
     """So many open connections, silent but for heartbeats, until the block is left."""
     process = _load(server, "--idle", str(count))
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     try:
         if not process.stdout.readline().startswith("READY"):
             raise Failed(_last_line(process.stderr.read()))

@@ -14,7 +14,7 @@ app = FastAPI()
 router = SocketRouter()
 
 
-async def payload_of(ws: WebSocket, message: Any) -> Any:
+async def payload_of(_ws: WebSocket, message: Any) -> Any:
     return message["payload"]
 
 

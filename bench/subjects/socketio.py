@@ -8,12 +8,12 @@ server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
 
 
 @server.on("math/sum")
-async def add(sid: str, payload: Any) -> Any:
+async def add(_sid: str, payload: Any) -> Any:
     return {"sum": sum(payload)}
 
 
 @server.on("echo")
-async def echo(sid: str, payload: Any) -> Any:
+async def echo(_sid: str, payload: Any) -> Any:
     # An acknowledgement spreads a tuple over its arguments; a list stays one.
     return payload
 
