@@ -64,7 +64,20 @@ async def close(ws: WebSocket, headers, payload):
     await ws.close(payload)
 
 
+reports = []
+
+
+@router.route("report")
+async def report(ws: WebSocket, headers, payload):
+    reports.append(payload)
+
+
 router.mount(app, "/ws")
+
+
+@app.get("/reports")
+async def reported():
+    return reports
 
 
 @app.get("/pid")

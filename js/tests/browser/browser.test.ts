@@ -1,0 +1,187 @@
+/** The built package in a real Chromium, against the real router. */
+
+import { build } from 'esbuild'
+import { existsSync, mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { chromium, type Browser, type Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { ObservableSocket } from '../../src/index.js'
+import { Wire } from '../support/proxy.js'
+import { freePort, PythonServer, unavailable } from '../support/python.js'
+
+declare global {
+  // In the page.
+  var socket: ObservableSocket
+  var events: string[]
+}
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const out = here('../../.out/')
+const executablePath = process.env.FOS_BROWSER ?? '/usr/bin/chromium'
+const reason = unavailable() ?? (existsSync(executablePath) ? undefined : `no browser at ${executablePath}: set FOS_BROWSER`)
+if (reason && process.env.FOS_REQUIRE_BROWSER === '1') throw new Error(reason)
+if (reason) console.warn(`skipped: ${reason}`)
+
+describe.skipIf(reason)('in Chromium', () => {
+  let browser: Browser
+  let server: PythonServer
+  let wire: Wire
+  let page: Page
+  let connections: string[]
+  let complaints: string[]
+
+  beforeAll(async () => {
+    mkdirSync(out, { recursive: true })
+    await build({
+      entryPoints: ['plain.ts', 'react.tsx', 'compat.tsx'].map((name) => here(`pages/${name}`)),
+      bundle: true,
+      outdir: out,
+      jsx: 'automatic',
+      define: { 'process.env.NODE_ENV': '"development"' },
+      logLevel: 'error',
+    })
+    server = await new PythonServer(await freePort()).start()
+    wire = await new Wire(await freePort(), server.port).open()
+    browser = await chromium.launch({
+      executablePath,
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+        '--host-resolver-rules=MAP insecure.test 127.0.0.1',
+      ],
+      // Playwright’s default keeps every page out of it.
+      ignoreDefaultArgs: ['--disable-back-forward-cache'],
+    })
+  })
+  afterAll(async () => {
+    await browser?.close()
+    wire?.close()
+    await server?.stop()
+  })
+
+  const visit = async (path: string, host = 'localhost') => {
+    page = await (await browser.newContext()).newPage()
+    connections = []
+    complaints = []
+    page.on('websocket', (ws) => connections.push(ws.url()))
+    page.on('pageerror', (error) => complaints.push(error.message))
+    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
+    await page.goto(`http://${host}:${wire.port}/page/${path}`)
+  }
+  afterEach(() => page?.context().close())
+
+  const opened = () => page.waitForFunction(() => socket.state === 'open')
+  const sum = (...numbers: number[]) => page.evaluate((numbers) => socket.call('math/sum', numbers), numbers)
+  const text = (selector: string, wanted: string) =>
+    page.waitForFunction(
+      ([selector, wanted]) => document.querySelector(selector!)?.textContent?.includes(wanted!),
+      [selector, wanted],
+    )
+
+  test('a page calls a route, by a path of its own site', async () => {
+    await visit('plain.html')
+    expect(await sum(1, 2, 3)).toEqual({ sum: 6 })
+    expect(connections).toEqual([`ws://localhost:${wire.port}/ws`])
+    expect(complaints).toEqual([])
+  })
+
+  test('React under StrictMode: one connection, a form that works', async () => {
+    await visit('react.html')
+    await text('#state', 'open')
+    await page.click('button')
+    await text('output', '6')
+    await page.fill('input', '1 x')
+    await page.click('button')
+    await text('output', 'error:')
+    await page.fill('input', '40 2')
+    await page.click('button')
+    await text('output', '42')
+    await page.screenshot({ path: `${out}react.png` })
+    // Longer than a released socket lingers.
+    await page.waitForTimeout(1_500)
+    expect(connections).toHaveLength(1)
+    expect(complaints).toEqual([])
+  })
+
+  test('the old React page under StrictMode: one connection, and it stays', async () => {
+    await visit('compat.html')
+    await text('#state', 'true')
+    await page.click('button')
+    await text('output', '"name":"World"')
+    await text('output', '"apiKey":"123"')
+    await page.waitForTimeout(500)
+    await text('#state', 'true')
+    expect(connections).toHaveLength(1)
+    expect(complaints).toEqual([])
+  })
+
+  test('an insecure origin, without crypto.randomUUID', async () => {
+    await visit('plain.html', 'insecure.test')
+    expect(await page.evaluate(() => [isSecureContext, 'randomUUID' in crypto])).toEqual([false, false])
+    expect(await sum(20, 22)).toEqual({ sum: 42 })
+  })
+
+  test('offline and back: the dead line is found out, and back online nobody waits', async () => {
+    await visit('plain.html?min=60000&rate=200')
+    await opened()
+    wire.cut()
+    await page.context().setOffline(true)
+    await page.waitForFunction(() => socket.state === 'waiting')
+    const call = sum(1, 2)
+    wire.mend()
+    const before = Date.now()
+    await page.context().setOffline(false)
+    expect(await call).toEqual({ sum: 3 })
+    expect(Date.now() - before).toBeLessThan(5_000)
+  })
+
+  test('a server restart in the middle of a conversation', async () => {
+    await visit('plain.html')
+    await opened()
+    const sent = page.evaluate(() =>
+      socket.call('slow', 30).catch(({ name, sent }: { name: string; sent: boolean }) => ({ name, sent })),
+    )
+    await sum(1)
+    await server.stop('SIGKILL')
+    expect(await sent).toEqual({ name: 'ConnectionLostError', sent: true })
+    const unsent = sum(2, 3)
+    await server.start()
+    expect(await unsent).toEqual({ sum: 5 })
+    expect(await page.evaluate(() => events.filter((state) => state === 'open').length)).toBe(2)
+  })
+
+  // Playwright loses sight of a page that was put away, so the page tells its story to the server.
+  test('into the back/forward cache and out of it', async () => {
+    await visit('plain.html')
+    await opened()
+    await page.evaluate(() => {
+      addEventListener('pageshow', async () => {
+        const sum = await socket.call('math/sum', [1, 2])
+        await socket.call('report', { events, sum })
+      })
+      location.href = 'back.html'
+    })
+    const reports = () => fetch(`http://localhost:${server.port}/reports`).then((response) => response.json())
+    await vi.waitUntil(async () => (await reports()).length, { timeout: 10_000, interval: 100 })
+    expect(await reports()).toEqual([
+      { events: ['open', 'waiting', 'connecting', 'pageshow', 'open'], sum: { sum: 3 } },
+    ])
+  })
+
+  test('a server that is away for a while is found again; a closed socket stays closed', async () => {
+    await visit('plain.html')
+    await opened()
+    await server.stop()
+    await page.waitForFunction(() => events.filter((state) => state === 'connecting').length >= 3)
+    await server.start()
+    expect(await sum(1)).toEqual({ sum: 1 })
+    await page.evaluate(() => socket.close())
+    await page.waitForTimeout(500)
+    expect(await page.evaluate(() => socket.state)).toBe('closed')
+  })
+})
