@@ -143,7 +143,7 @@ export class Connection {
       () => this.#wake(),
       () => this.#freeze(),
     )
-    this.#wait(connectTimeout, () => fail(new SocketError(`not connected within ${connectTimeout} ms`)))
+    this.#wait(connectTimeout, () => this.#down({ code: 1006, reason: `not connected within ${connectTimeout} ms` }))
     this.#set('connecting')
     if (!mine()) return
     if (typeof url !== 'function' && !auth) dial(url)

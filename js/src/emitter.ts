@@ -20,8 +20,11 @@ export class Emitter<Events> {
     return off
   }
 
-  emit<E extends keyof Events>(event: E, value: Events[E]): void {
-    for (const [listener] of [...(this.#listeners.get(event) ?? [])]) safely(() => listener(value))
+  /** Whether anybody listened. */
+  emit<E extends keyof Events>(event: E, value: Events[E]): boolean {
+    const listeners = [...(this.#listeners.get(event) ?? [])]
+    for (const [listener] of listeners) safely(() => listener(value))
+    return listeners.length > 0
   }
 }
 

@@ -40,7 +40,7 @@ export interface SocketEvents {
   push: Push
   /** A connection, or an attempt at one, is over. */
   close: CloseInfo
-  /** What no call is told: a failing `auth`, a frame that one of the ends could not read. */
+  /** What no call is told: a failing `auth`, a frame that one of the ends could not read. Unheard, it is logged. */
   error: unknown
 }
 
@@ -90,7 +90,7 @@ export class ObservableSocket<R = Routes> {
       opened: (token) => this.#opened(token),
       data: (data) => this.#receive(data),
       state: (state, end) => this.#changed(state, end),
-      error: (error) => this.#emitter.emit('error', error),
+      error: (error) => this.#error(error),
       ping: () => (this.#legacy ? this.#serialize(new Message('PING', {})) : encode(newUuid(), 'PING', {})),
       quiet: () => this.#session.empty,
     })
@@ -179,9 +179,13 @@ export class ObservableSocket<R = Routes> {
     return this.#connection.retain()
   }
 
-  /** Sends, and awaits nothing. */
+  /** Sends, and awaits nothing. Where `notify` throws, this only logs, as it always did. */
   sendMessage(message: Message<any>): void {
-    this.#tell(message.uuid, this.#serialize(message))
+    try {
+      this.#tell(message.uuid, this.#serialize(message))
+    } catch (error) {
+      this.#error(error)
+    }
   }
 
   /** Calls back once: with the first answer, or with `{ message: null, success: false, error }`. */
@@ -281,7 +285,7 @@ export class ObservableSocket<R = Routes> {
       answer: (frame) => {
         this.#session.end(call)
         const { ok, status, headers, payload } = answer(frame)
-        if (!ok) this.#emitter.emit('error', new ResponseError('$hello', status, headers, payload))
+        if (!ok) this.#error(new ResponseError('$hello', status, headers, payload))
       },
       fail() {},
     }
@@ -291,14 +295,14 @@ export class ObservableSocket<R = Routes> {
 
   #receive(data: unknown): void {
     const frame = decode(data)
-    if (!frame) return this.#emitter.emit('error', new SocketError('received a frame that is no JSON object'))
+    if (!frame) return this.#error(new SocketError('received a frame that is no JSON object'))
     const step = this.#session.receive(frame)
     // The old callback sees every frame but PONG, and before those who wait for it.
     if (frame.route !== 'PONG') safely(() => this.onMessageReceived?.({ message: frame as Message, success: true }))
     const { status, headers, payload } = answer(frame)
     if (step.do === 'answer') safely(() => step.call.answer!(frame))
     if (step.do === 'push') this.#emitter.emit('push', { route: frame.route as string, headers, payload })
-    if (step.do === 'complain') this.#emitter.emit('error', new ResponseError('?', status, headers, payload))
+    if (step.do === 'complain') this.#error(new ResponseError('?', status, headers, payload))
   }
 
   #changed(state: State, end?: End): void {
@@ -307,6 +311,10 @@ export class ObservableSocket<R = Routes> {
     this.#emitter.emit('state', state)
     if (end) this.#emitter.emit('close', { code: end.code, reason: end.reason, reconnects: state !== 'closed' })
     for (const call of lost) safely(() => call.fail(this.#gone(call.sent, end)))
+  }
+
+  #error(error: unknown): void {
+    if (!this.#emitter.emit('error', error)) console.error(error)
   }
 
   #gone(sent: boolean, { code, reason, cause }: End = this.#connection.end): ConnectionLostError {

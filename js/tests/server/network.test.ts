@@ -35,7 +35,7 @@ async function vanish() {
 
 const connect = (options: SocketOptions = {}) => {
   const socket = new ObservableSocket(`ws://127.0.0.1:${port}/ws`, {
-    WebSocket: WebSocket as unknown as SocketOptions['WebSocket'],
+    WebSocket,
     backoff: { min: 20, max: 100 },
     ...options,
   })

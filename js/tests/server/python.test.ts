@@ -23,7 +23,7 @@ describe.skipIf(reason)('against the real router', () => {
 
   const connect = (options: SocketOptions = {}) => {
     const socket = new ObservableSocket(server.url, {
-      WebSocket: WebSocket as unknown as SocketOptions['WebSocket'],
+      WebSocket,
       backoff: { min: 50, max: 200 },
       ...options,
     })

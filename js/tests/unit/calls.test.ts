@@ -396,6 +396,7 @@ test('on an insecure origin, where there is no randomUUID, calls work', async ()
 
 test('a platform without WebSocket says so when it is used, not when it is made', async () => {
   vi.stubGlobal('WebSocket', undefined)
+  vi.spyOn(console, 'error').mockImplementation(() => {})
   const socket = new ObservableSocket(URL)
   expect(socket.state).toBe('idle')
   expect(await outcome(socket.call('r'))).toMatchObject({

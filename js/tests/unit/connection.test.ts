@@ -62,15 +62,24 @@ describe('connecting', () => {
 
   test('that takes too long is given up, and tried again', () => {
     const socket = socketWith({ connectTimeout: 300 })
-    const errors = vi.fn()
-    socket.on('error', errors)
+    const closes = vi.fn()
+    socket.on('close', closes)
     vi.advanceTimersByTime(300)
     expect(socket.state).toBe('waiting')
     expect(FakeWebSocket.last.readyState).toBe(2)
-    expect(errors.mock.calls[0]![0].message).toBe('not connected within 300 ms')
+    expect(closes).toHaveBeenCalledExactlyOnceWith({ code: 1006, reason: 'not connected within 300 ms', reconnects: true })
     vi.advanceTimersByTime(500)
     expect(opened()).toBe(2)
   })
+})
+
+test('an error that nobody listens for is logged', () => {
+  const log = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const { socket, ws } = openSocket()
+  ws.says('{')
+  socket.on('error', () => {})
+  ws.says('{')
+  expect(log).toHaveBeenCalledOnce()
 })
 
 describe('ready', () => {

@@ -119,6 +119,14 @@ describe('sendAndWait', () => {
   })
 })
 
+test('sendMessage on a closed socket is logged and does not throw', () => {
+  const log = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const { socket } = old()
+  socket.close()
+  socket.sendMessage(new Message('a', 1))
+  expect(log).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ name: 'ConnectionLostError' }))
+})
+
 test('onResponse calls back once, and the callback may send the same message again', () => {
   const { socket, ws } = old()
   const message = new Message('a', 1)

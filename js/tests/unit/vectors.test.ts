@@ -47,6 +47,7 @@ describe.each(files)('%s', (file) => {
 
   test.each(conversations.map((one) => [one.name, one.steps] as const))('%s', async (_, steps) => {
     const { socket, ws } = openSocket({ heartbeat: false })
+    socket.on('error', () => {})
     const live = new Map<string, { uuid: string; outcome: Promise<unknown> }>()
     for (const { client, server } of steps) {
       if (request(client) && !live.has(client.uuid)) {
