@@ -136,13 +136,15 @@ class Call:
         return self.inner_stack
 
     def has_afterwards(self) -> bool:
-        return self.stack is not None or self._tasks is not None
+        return self.stack is not None or self._tasks is not None or self.close is not None
 
     def forget_afterwards(self) -> None:
         self.stack = self.inner_stack = self._tasks = None
 
     async def afterwards(self) -> None:
         """Run what waits for the answer to be out: background tasks, then open dependencies."""
+        if self.stack is None and self._tasks is None:
+            return
         stack, self.stack = self.stack, None
         tasks, self._tasks = self._tasks, None
         async with stack or AsyncExitStack():

@@ -5,7 +5,6 @@ Most handlers never wait, and a task for each would cost more than they do. Othe
 for long, and must not hold up the rest. Which is which only shows when it happens.
 """
 
-import contextvars
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
@@ -15,42 +14,21 @@ T = TypeVar("T")
 
 @types.coroutine
 def carry(
-    coroutine: Coroutine[Any, Any, T], suspended: Callable[[], None]
+    coroutine: Coroutine[Any, Any, T],
+    suspended: Callable[[], None],
+    run: Callable[..., Any],
 ) -> Generator[Any, Any, T]:
     """Await `coroutine` here and now; call `suspended` once, at the moment it first waits.
 
     The coroutine runs in the current task from its first step to its last, so
-    `asyncio.current_task()`, timeouts and cancel scopes are right throughout.
+    `asyncio.current_task()`, timeouts and cancel scopes are right throughout. Each step
+    is made by `run`: with `contextvars.Context.run`, what it sets in context variables
+    stays its own, as if it had a task to itself.
     """
-    try:
-        waiting = coroutine.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]  # StopIteration carries no type
-    suspended()
-    while True:
-        try:
-            value = yield waiting
-        except BaseException as error:
-            resume, argument = coroutine.throw, error
-        else:
-            resume, argument = coroutine.send, value  # type: ignore[assignment]
-        try:
-            waiting = resume(argument)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-
-
-@types.coroutine
-def carry_apart(
-    coroutine: Coroutine[Any, Any, T], suspended: Callable[[], None]
-) -> Generator[Any, Any, T]:
-    """As `carry`, in a copy of the current context: what it sets in context variables
-    stays its own, as if it had a task to itself."""
-    run = contextvars.copy_context().run
     try:
         waiting = run(coroutine.send, None)
     except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
+        return done.value  # type: ignore[no-any-return]  # StopIteration carries no type
     suspended()
     while True:
         try:

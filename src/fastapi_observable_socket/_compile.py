@@ -85,9 +85,11 @@ class _HandlerCompiler:
         positional, keywords, dynamic = self.arguments()
         dehydrate = self.hook("dehydrate", f) if (f := self.dehydrate_function) else None
         result, always_payload, always_result = self.result()
+        is_async = is_coroutine_function(self.handler)
+        hooks = [*self.data_checks, *self.accesses, self.hydrate, dehydrate]
         return Plan(
             handler=self.handler,
-            is_async=is_coroutine_function(self.handler),
+            is_async=is_async,
             data_checks=self.data_checks,
             accesses=self.accesses,
             hydrate=self.hydrate,
@@ -102,6 +104,7 @@ class _HandlerCompiler:
             always_result=always_result,
             slots=self.dependencies.slots,
             takes_socket=self.takes_socket,
+            is_plain=is_async and not (any(hooks) or self.steps or keywords or dynamic),
         )
 
     def fail(self, name: str | None, why: str, function: Any = None) -> NoReturn:

@@ -10,6 +10,7 @@ one that waits holds up nobody.
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketState
 
 from ._call import Call, Shared
-from ._carrier import carry_apart
+from ._carrier import carry
 from ._compat import abort_transport
 from ._dispatch import Dispatcher
 from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
 from ._outbox import Outbox
 from ._route import Route
-from ._session import Answer, Close, ServerSession, uuid_key
+from ._session import Answer, Close, ServerSession, Step, uuid_key
 from ._status import CloseCode
 from ._wire import Frame, refusal
 
@@ -106,13 +107,16 @@ class Connection:
         self._most = limits.max_in_flight + limits.look_ahead
         self._shared = Shared(ws)
         self._outbox = Outbox(
-            lambda text: send({"type": "websocket.send", "text": text}), self._stalled
+            lambda text: send({"type": "websocket.send", "text": text}),
+            self._stalled,
+            self._lost,
+            self._wake_reader,
         )
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspended: set[Call] = set()
-        self._carried: Call | None = None
+        self._carried: Call  # the call that the reading task is about to carry
         self._room: asyncio.Future[None] | None = None
         self._running = 0
         self._ordered_busy = False
@@ -142,17 +146,20 @@ class Connection:
 
     async def _read(self) -> None:
         me = asyncio.current_task()
+        receive, outbox, live = self._receive, self._outbox, self._live
         share = FAIR_SHARE
         try:
             while self._reader is me:
-                if self._outbox.busy or len(self._live) >= self._most:
+                if outbox.busy or len(live) >= self._most:
                     await self._wait_for_room()
-                message = await self._receive()
+                message = await receive()
                 if message["type"] == "websocket.disconnect":
                     self._shared.ws.client_state = WebSocketState.DISCONNECTED
                     self._finish()
                     return
-                await self._received(message.get("text"))
+                call = await self._received(message.get("text"))
+                if call is not None:
+                    await self._carry(call)
                 share -= 1
                 if not share:
                     # `receive` returns at once while frames are there, and would for a
@@ -163,39 +170,52 @@ class Connection:
             failure("connection failed", error)
             await self._end(CloseCode.INTERNAL_ERROR, "internal error")
 
-    async def _received(self, text: str | None) -> None:
+    async def _received(self, text: str | None) -> Call | None:
+        """The call to be carried now, where a frame leads to one."""
         if text is None:
             await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
-            return
+            return None
         self._seen = self._loop.time()
         step = self._session.receive(text, self._seen)
-        if type(step) is Frame:
-            await self._requested(step)
-        elif isinstance(step, Answer):
-            await self._write(step.text)
+        if type(step) is not Frame:
+            await self._answer_or_close(step)
+            return None
+        route = self._routes.get(step.route)
+        if route is None:
+            error = NotFound(f"no route {step.route!r}")
+            await self._outbox.put(refusal(step.uuid, error))
+            return None
+        call = Call(step, self._shared, route)
+        if self._running < self._limits.max_in_flight and not (
+            route.ordered and (self._ordered_busy or self._in_order)
+        ):
+            return call
+        await self._postpone(call, self._in_order if route.ordered else self._parked)
+        return None
+
+    async def _answer_or_close(self, step: Step) -> None:
+        if isinstance(step, Answer):
+            await self._outbox.put(step.text)
         elif isinstance(step, Close):
             await self._end(step.code, step.reason)
 
-    async def _requested(self, frame: Frame) -> None:
-        route = self._routes.get(frame.route)
-        if route is None:
-            error = NotFound(f"no route {frame.route!r}")
-            await self._write(refusal(frame.uuid, error))
+    async def _carry(self, call: Call) -> None:
+        """Run `call` in this task; if it never waits, nothing of it need be remembered."""
+        run = contextvars.copy_context().run
+        self._carried = call
+        text = await carry(self._dispatcher.answer(call), self._hand_over, run)
+        if call.task is not None:
+            await carry(self._complete(call, text), _nothing, run)
             return
-        call = Call(frame, self._shared, route)
-        if route.ordered and self._ordered_busy:
-            await self._postpone(call, self._in_order)
-        elif self._running >= self._limits.max_in_flight:
-            await self._postpone(call, self._parked)
-        else:
-            self._begin(call)
+        await self._outbox.put(text)
+        if call.has_afterwards():
             self._carried = call
-            await carry_apart(self._perform(call), self._hand_over)
+            await carry(self._complete(call, None), self._hand_over, run)
 
     async def _postpone(self, call: Call, line: deque[Call]) -> None:
         if self._limits.reject_overflow and len(self._live) >= self._limits.max_in_flight:
             error = TooManyRequests("too many requests in flight")
-            await self._write(refusal(call.frame.uuid, error))
+            await self._outbox.put(refusal(call.frame.uuid, error))
             return
         self._live[uuid_key(call.frame.uuid)] = call
         line.append(call)
@@ -211,51 +231,47 @@ class Connection:
 
     # --- calls
 
-    def _begin(self, call: Call) -> None:
-        self._running += 1
-        if call.route.ordered:
-            self._ordered_busy = True
-
     async def _perform(self, call: Call) -> None:
+        """Run a postponed call, in a task of its own."""
+        await self._complete(call, await self._dispatcher.answer(call))
+
+    async def _complete(self, call: Call, text: str | None) -> None:
+        """Everything after the answer is known; `text` is None where it is out."""
         try:
-            text = await self._dispatcher.answer(call)
             self._settle(call)
-            if not call.gone:
-                await self._write(text)
+            if text is not None and not call.gone:
+                await self._outbox.put(text)
             call.answered = True
             if call.close is not None:
                 await self._end(*call.close)
-            if call.has_afterwards():
-                await self._afterwards(call)
+            await call.afterwards()
         except asyncio.CancelledError:
             if call.ended_by is None:
                 raise
-        finally:
-            if call.ended_by is not None and call.task is not None:
-                # The task may go on to serve the connection: the cancellation was the call's.
-                call.task.uncancel()
-            self._finished(call)
-
-    async def _afterwards(self, call: Call) -> None:
-        try:
-            await call.afterwards()
         except Exception as error:
             failure("failed after the answer", error, route=call.frame.route, uuid=call.frame.uuid)
+        finally:
+            self._finished(call)
 
     def _hand_over(self) -> None:
         """The call that this task carries waits: from now on the task is the call's own."""
-        call, self._carried = self._carried, None
-        assert call is not None
-        task = asyncio.current_task()
-        call.task = task
-        self._suspended.add(call)
-        if not call.settled:
-            self._live[uuid_key(call.frame.uuid)] = call
-            self._start_timer(call)
+        call = self._carried
+        call.task = asyncio.current_task()
+        self._began(call)
         if not self._ended.done():
             self._reader = self._spawn(self._read())
         elif self._must_end(call):
             self._stop(call)
+
+    def _began(self, call: Call) -> None:
+        """From here on `call` counts, until it is `_finished`."""
+        self._running += 1
+        self._suspended.add(call)
+        if call.route.ordered:
+            self._ordered_busy = True
+        if not call.settled:
+            self._live[uuid_key(call.frame.uuid)] = call
+            call.timer = self._loop.call_later(call.route.timeout, self._stop, call, "timeout")
 
     def _start_postponed(self) -> None:
         while self._running < self._limits.max_in_flight:
@@ -263,23 +279,17 @@ class Connection:
                 call = self._in_order.popleft()
             elif self._parked:
                 call = self._parked.popleft()
-                if call.route.ordered and self._ordered_busy:
-                    self._in_order.append(call)
-                    continue
             else:
                 return
-            self._begin(call)
-            self._suspended.add(call)
-            self._start_timer(call)
             call.task = self._spawn(self._perform(call))
+            self._began(call)
             # Not only in `_perform`: a task cancelled before its first step runs none of it.
             call.task.add_done_callback(lambda _, call=call: self._finished(call))  # type: ignore[misc]
 
-    def _start_timer(self, call: Call) -> None:
-        call.timer = self._loop.call_later(call.route.timeout, self._stop, call, "timeout")
-
     def _settle(self, call: Call) -> None:
         """Its answer is ready: its uuid is free again, and time no longer counts."""
+        if call.settled:
+            return
         call.settled = True
         if call.timer is not None:
             call.timer.cancel()
@@ -287,11 +297,13 @@ class Connection:
             self._live.pop(uuid_key(call.frame.uuid), None)
 
     def _finished(self, call: Call) -> None:
-        if call.finished:
+        if call.finished or call.task is None:
             return
         call.finished = True
-        if not call.settled:
-            self._settle(call)
+        self._settle(call)
+        if call.ended_by is not None:
+            # The task may go on to serve the connection: the cancellation was the call's.
+            call.task.uncancel()
         self._suspended.discard(call)
         self._running -= 1
         if call.route.ordered:
@@ -311,14 +323,10 @@ class Connection:
 
     # --- writing
 
-    async def _write(self, text: str) -> None:
-        try:
-            await self._outbox.put(text)
-        except Exception as error:
-            # Servers have many words for it, none of them common: the peer is gone.
-            logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
-            self._finish()
-        self._wake_reader()
+    def _lost(self, error: Exception) -> None:
+        # Servers have many words for it, none of them common: the peer is gone.
+        logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
+        self._finish()
 
     def _stalled(self) -> asyncio.TimerHandle:
         return self._loop.call_later(self._limits.send_timeout, self._cut, CloseCode.SLOW_CONSUMER)
@@ -402,6 +410,10 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _nothing() -> None:
+    """What a call that has its own task needs when it waits."""
 
 
 async def close(send: Callable[[Any], Coroutine[Any, Any, None]], code: int, reason: str) -> None:

@@ -45,12 +45,21 @@ class Dispatcher:
         cancellation of the whole connection.
         """
         try:
-            text = await self._run(call, call.route)
+            plan = call.route.plan
+            if plan.is_plain:
+                # The same as `_run` where there are no hooks, dependencies and threads.
+                if plan.validate is not None:
+                    call.validated = plan.validate(call)
+                result = await plan.handler(*[get(call) for get in plan.positional])
+                text = self._encoded(plan, call, shaped(plan, result))
+            else:
+                text = await self._run(call, call.route)
         except BadFrame as bad:
             text = refusal_of(bad)
         except RequestFailed as error:
             text = refusal(call.frame.uuid, error)
         except asyncio.CancelledError as error:
+            text = ""
             if call.ended_by is None:
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise
@@ -64,13 +73,17 @@ class Dispatcher:
             return refusal(call.frame.uuid, HandlerTimeout(message))
         return text
 
+    def _encoded(self, plan: Plan, call: Call, reply: Reply) -> str:
+        payload = reply.payload
+        if plan.result is not None and 200 <= reply.status < 300:
+            payload = serialised(plan.result, payload)
+        response = Response(call.frame.uuid, reply.status, reply.headers, payload)
+        return encode_response(response, self._max_bytes)
+
     async def _run(self, call: Call, route: Route) -> str:
         try:
-            reply = await _execute(self._plan(call, route), call)
-            text = encode_response(
-                Response(call.frame.uuid, int(reply.status), reply.headers, reply.payload),
-                self._max_bytes,
-            )
+            plan = self._plan(call, route)
+            text = self._encoded(plan, call, await _execute(plan, call))
             if call.inner_stack is not None:
                 inner, call.inner_stack = call.inner_stack, None
                 await inner.aclose()
@@ -154,12 +167,9 @@ async def _execute(plan: Plan, call: Call) -> Reply:
     if plan.steps:
         await solve(plan.steps, call)
     reply = shaped(plan, await plan.call_handler(call))
-    if 200 <= reply.status < 300:
-        if plan.dehydrate is not None:
-            call.outgoing = reply.payload
-            reply.payload = await plan.dehydrate(call)
-        if plan.result is not None:
-            reply.payload = serialised(plan.result, reply.payload)
+    if plan.dehydrate is not None and 200 <= reply.status < 300:
+        call.outgoing = reply.payload
+        reply.payload = await plan.dehydrate(call)
     return reply
 
 
@@ -183,10 +193,11 @@ def shaped(plan: Plan, result: Any) -> Reply:
 
 def _looks_like_result(result: dict[Any, Any]) -> bool:
     """`{"status": 200, "payload": ...}` is one; `{"status": "active"}` is a payload."""
-    if not result.keys() <= RESULT_KEYS:
-        return False
-    status = result.get("status")
-    return "payload" in result or (isinstance(status, int) and not isinstance(status, bool))
+    if "payload" not in result:
+        status = result.get("status")
+        if not isinstance(status, int) or isinstance(status, bool):
+            return False
+    return result.keys() <= RESULT_KEYS
 
 
 def checked(status: Any, headers: Header | None, payload: Any) -> Reply:

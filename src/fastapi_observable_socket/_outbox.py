@@ -6,11 +6,10 @@ sending for those who come meanwhile: there is no writer task to wake for each a
 An outbox knows no frames.
 """
 
+import types
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol
-
-from ._carrier import carry
 
 
 class Watch(Protocol):
@@ -24,28 +23,33 @@ class Outbox:
 
     `send` puts one text on the wire, and waits while the peer does not read. `stalled` is
     called whenever it begins to wait; what it returns is cancelled when that wait ends.
+    `lost` is called with what `send` raised, and `freed` when waiting texts are all out.
     """
 
-    __slots__ = ("_closed", "_send", "_stalled", "_waiting", "_watch", "busy")
+    __slots__ = ("_closed", "_freed", "_lost", "_send", "_stalled", "_waiting", "busy")
 
     def __init__(
         self,
         send: Callable[[str], Coroutine[Any, Any, None]],
         stalled: Callable[[], Watch],
+        lost: Callable[[Exception], None],
+        freed: Callable[[], None],
     ) -> None:
         self._send = send
         self._stalled = stalled
-        self._watch: Watch | None = None
+        self._lost = lost
+        self._freed = freed
         self._waiting: deque[str] | None = None
         self._closed = False
         self.busy = False
         """Whether a text is being sent, or waits."""
 
-    async def put(self, text: str) -> None:
-        """Send `text`, or leave it to the one who is sending.
+    @types.coroutine
+    def put(self, text: str) -> Generator[Any, Any, None]:
+        """Send `text`, or leave it to the one who is sending. Raises nothing.
 
-        Returns once it is out or in line; raises what `send` raises. After `close`,
-        the text is dropped: there is nobody to read it.
+        Returns once it is out or in line. After `close` the text is dropped: there is
+        nobody to read it.
         """
         if self._closed:
             return
@@ -54,23 +58,48 @@ class Outbox:
                 self._waiting = deque()
             self._waiting.append(text)
             return
+        # By hand what `await` would do: most sends are done at once, and only one that is
+        # not deserves a watch and a loop.
+        sending = self._send(text)
+        try:
+            waiting = sending.send(None)
+        except StopIteration:
+            return
+        except Exception as error:
+            self._lost(error)
+            return
         self.busy = True
         try:
-            await carry(self._send(text), self._begin_watch)
+            yield from self._watched(sending, waiting)
             while self._waiting:
-                self._end_watch()
-                await carry(self._send(self._waiting.popleft()), self._begin_watch)
+                sending = self._send(self._waiting.popleft())
+                try:
+                    waiting = sending.send(None)
+                except StopIteration:
+                    continue
+                yield from self._watched(sending, waiting)
+        except Exception as error:
+            self._lost(error)
         finally:
-            self._end_watch()
             self.busy = False
+            self._freed()
 
-    def _begin_watch(self) -> None:
-        self._watch = self._stalled()
-
-    def _end_watch(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+    def _watched(
+        self, sending: Coroutine[Any, Any, None], waiting: Any
+    ) -> Generator[Any, Any, None]:
+        watch = self._stalled()
+        try:
+            while True:
+                try:
+                    value = yield waiting
+                except BaseException as error:
+                    waiting = sending.throw(error)
+                else:
+                    waiting = sending.send(value)
+        except StopIteration:
+            return
+        finally:
+            watch.cancel()
 
     def close(self) -> None:
         """Drop what waits, and whatever still comes."""

@@ -118,6 +118,8 @@ class Plan:
     always_result: bool
     slots: int
     takes_socket: bool
+    is_plain: bool
+    """Nothing but an async handler and its payload: no hook, dependency or thread."""
 
     async def call_handler(self, call: Call) -> Any:
         """The handler's own result; its dependencies and the payload must be there."""

@@ -63,6 +63,11 @@ class Response(msgspec.Struct):
     headers: Header | None = None
     payload: Any = None
 
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
 
 class MessageData(msgspec.Struct):
     """What hooks see of a request: `headers`, never None, and the decoded `payload`.
@@ -131,19 +136,26 @@ _UUID_RULE: Final = (
 )
 _ROUTE_RULE: Final = f"route must be a string of 1 to {MAX_ROUTE} characters"
 
-_strings = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
-_all_but_brackets = re.compile(r"[^][{}]+")
+_ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_simple_strings = re.compile(rb'"[^"]*"')
 
 
 def _too_deep(text: str) -> bool:
     """Whether well-formed `text` is nested deeper than MAX_DEPTH levels."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
-    brackets = _all_but_brackets.sub("", _strings.sub("", text))
+    # Without a loop over characters: escapes out, all but brackets and quotes out, strings
+    # out (empty ones first, which hold no bracket), then the brackets collapse by levels.
+    if "\\" in text:
+        text = text.replace("\\\\", "").replace('\\"', "")
+    brackets = text.encode(errors="surrogatepass").translate(None, _ALL_BUT_BRACKETS)
+    brackets = brackets.replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = _simple_strings.sub(b"", brackets)
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
-        brackets = brackets.replace("[]", "").replace("{}", "")
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     return bool(brackets)
 
 
@@ -209,7 +221,13 @@ def encode_response(response: Response, limit: int) -> str:
 
     Raises `Unserialisable` for what is not JSON, `ResponseTooLarge` beyond `limit` bytes.
     """
-    data = encode(response)
+    try:
+        data = _encoder.encode(response)
+    except Exception:
+        data = encode(response)
+    else:
+        if b"null" in data and has_odd_floats(response):
+            data = encode(response)
     if len(data) > limit:
         raise ResponseTooLarge(f"the result is larger than {limit} bytes")
     return data.decode()
@@ -236,10 +254,15 @@ def encode(value: Any) -> bytes:
 
 
 def _jsonable(value: Any) -> Any:
-    return pydantic_core.to_jsonable_python(value)
+    plain = pydantic_core.to_jsonable_python(value)
+    if has_odd_floats(plain):
+        raise ValueError("a NaN or an infinity")
+    return plain
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_jsonable)
+_packer = msgspec.msgpack.Encoder(enc_hook=_jsonable)
+_odd_floats = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 
 
 def _as_builtins(value: Any) -> Any:
@@ -254,6 +277,12 @@ def _as_builtins(value: Any) -> Any:
 
 def has_odd_floats(value: Any) -> bool:
     """Whether `value` holds a NaN or an infinity, at any depth. It must not be circular."""
+    try:
+        # In MessagePack such a float has an exponent of all ones, which no text looks like.
+        if _odd_floats.search(_packer.encode(value)) is None:
+            return False
+    except (TypeError, ValueError, OverflowError):
+        pass
     rest = [value]
     while rest:
         item = rest.pop()

@@ -1,0 +1,32 @@
+"""
+Servers for the tests of this folder, on each of uvicorn's WebSocket implementations.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from fastapi_observable_socket import SocketRouter
+
+from .serving import Server, Stage
+
+IMPLEMENTATIONS = ("websockets-sansio", "websockets", "wsproto")
+
+
+@pytest.fixture(scope="session", params=IMPLEMENTATIONS)
+def ws(request: pytest.FixtureRequest) -> str:
+    """Which code below us speaks the frames."""
+    return request.param
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def serve(ws: str) -> Iterator[Callable[[SocketRouter], Server]]:
+    """Starts a server for a router; it ends with the test."""
+    with ExitStack() as stack:
+        yield lambda router: stack.enter_context(Server(router, ws))

@@ -1,0 +1,475 @@
+"""
+Whatever a peer sends is answered once, correctly, and harms nobody.
+
+One table, over real sockets: a row is a frame and its answer. The rest are faults that end
+a connection, or need two requests.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from . import routes
+from .peer import (
+    ABNORMAL,
+    BINARY,
+    CONTINUATION,
+    PING,
+    TEXT,
+    Closed,
+    Peer,
+    frame,
+    strict_json,
+    text_frame,
+)
+from .serving import Server, Stage
+
+MAX_BYTES = 256 * 1024
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture(scope="module")
+def server(ws: str, stage: Stage) -> Iterator[Server]:
+    with Server(routes.build(stage), ws) as server:
+        yield server
+
+
+@pytest.fixture
+def peer(server: Server) -> Iterator[Peer]:
+    with server.connect() as peer:
+        yield peer
+
+
+# --- answers
+
+
+def ok(payload: Any, uuid: Any = 1, status: int = 200, headers: Any = None) -> dict[str, Any]:
+    return {"uuid": uuid, "status": status, "headers": headers or {}, "payload": payload}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An error answer: its machine word, and a message that says nothing of our insides."""
+
+    status: int
+    code: str
+    uuid: Any = 1
+
+
+LEAKS = ("secret", "Traceback", "Error", ".py", "0x")
+
+
+def is_just(answer: Any, expected: Any) -> bool:
+    """Whether `answer` is what was expected, with every JSON type: 1 is not 1.0, nor true."""
+    if isinstance(expected, Refused):
+        message = answer["payload"]["message"]
+        assert message
+        assert not any(leak in message for leak in LEAKS)
+        payload = {"message": message, "code": expected.code}
+        expected = ok(payload, expected.uuid, expected.status)
+    return json.dumps(answer, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+def not_json(uuid: Any = 0) -> Refused:
+    return Refused(400, "bad_request", uuid)
+
+
+def bad_uuid() -> Refused:
+    return Refused(400, "bad_uuid", 0)
+
+
+def pong(uuid: Any) -> dict[str, Any]:
+    return {"uuid": uuid, "route": "PONG", "headers": None, "payload": None}
+
+
+def internal(uuid: Any = 1) -> Refused:
+    return Refused(500, "internal", uuid)
+
+
+def unserialisable() -> Refused:
+    return Refused(500, "unserialisable")
+
+
+# --- frames
+
+
+def echo(payload: str, uuid: str = "1", route: str = '"echo"') -> str:
+    """A request whose parts are JSON text, or try to be."""
+    return f'{{"uuid": {uuid}, "route": {route}, "payload": {payload}}}'
+
+
+def nest(depth: int, inside: str = "") -> str:
+    return "[" * depth + inside + "]" * depth
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    frame: Any
+    answer: Any = field(compare=False)
+
+
+def call(route: str, payload: Any = None, uuid: Any = 1, **members: Any) -> dict[str, Any]:
+    return {"uuid": uuid, "route": route, "payload": payload, **members}
+
+
+LONG_TEXT = "x" * 100_000
+
+NOT_JSON = [
+    ("empty", ""),
+    ("blank", " \t\r\n"),
+    ("word", "hello"),
+    ("open object", '{"uuid": 1, "route": "echo"'),
+    ("open string", '{"uuid": 1, "route": "ec'),
+    ("byte order mark", "\ufeff" + echo("1")),
+    ("two documents", echo("1") + echo("2")),
+    ("trailing garbage", echo("1") + "x"),
+    ("trailing comma", '{"uuid": 1, "route": "echo",}'),
+    ("single quotes", "{'uuid': 1, 'route': 'echo'}"),
+    ("comment", '{"uuid": 1, /* */ "route": "echo"}'),
+    ("bare key", '{uuid: 1, route: "echo"}'),
+    ("null", "null"),
+    ("true", "true"),
+    ("number", "7"),
+    ("string", '"echo"'),
+    ("array", "[]"),
+    ("array of a request", f"[{echo('1')}]"),
+    ("NaN in payload", echo("NaN")),
+    ("NaN deep in payload", echo('[{"a": NaN}]')),
+    ("NaN as uuid", echo("1", uuid="NaN")),
+    ("Infinity in payload", echo("Infinity")),
+    ("-Infinity in payload", echo("-Infinity")),
+    ("NaN unknown member", '{"uuid": 1, "route": "echo", "x": NaN}'),
+    ("NaN in headers", '{"uuid": 1, "route": "echo", "headers": {"a": NaN}}'),
+    ("NaN to a handler that does not look", echo("NaN", route='"nothing"')),
+    ("undefined", echo("undefined")),
+    ("leading zero", echo("01")),
+    ("plus sign", echo("+1")),
+    ("hexadecimal", echo("0x10")),
+    ("bare point", echo("1.")),
+    ("bare exponent", echo("1e")),
+    ("escape that is none", echo(r'"\x41"')),
+    ("escape that is none, not looked at", echo(r'"\x41"', route='"nothing"')),
+    ("escape cut short", echo(r'"\u12"')),
+    ("escape cut short, not looked at", echo(r'"\u12"', route='"nothing"')),
+    ("raw line break in string", echo('"a\nb"')),
+    ("raw NUL in string", echo('"\x00"')),
+    ("raw NUL in string, not looked at", echo('"\x00"', route='"nothing"')),
+    ("raw NUL behind", echo("1") + "\x00"),
+    ("integer of 5000 digits", echo("1" * 5000)),
+    ("integer of 5000 digits, not looked at", echo("1" * 5000, route='"nothing"')),
+    ("negative integer of 5000 digits", echo("[-" + "1" * 5000 + "]")),
+    ("uuid of 5000 digits", echo("1", uuid="1" * 5000)),
+    ("wrong brackets", echo("[}")),
+    ("open brackets", "[" * 100_000),
+    ("open objects", '{"a":' * 40_000),
+]
+
+READABLE_BUT_REFUSED = [
+    ("1e999 as payload", echo("1e999")),
+    ("-1e999 deep", echo('{"a": [-1e999]}')),
+    ("1e999 in headers", '{"uuid": 1, "route": "echo", "headers": {"a": 1e999}}'),
+    ("1e999 to a handler that does not look", echo("1e999", route='"nothing"')),
+    ("lone high surrogate", echo(r'"\ud800"')),
+    ("lone low surrogate", echo(r'"a\udc00b"')),
+    ("lone surrogate to a handler that does not look", echo(r'"\ud800"', route='"nothing"')),
+    ("surrogates the wrong way round", echo(r'"\udc00\ud800"')),
+    ("surrogate before another escape", echo(r'"\ud800\n"')),
+    ("lone surrogate in a key", echo(r'{"\udfff": 1}')),
+    ("lone surrogate in headers", r'{"uuid": 1, "route": "echo", "headers": {"a": "\ud800"}}'),
+    ("payload one level too deep", echo(nest(128))),
+    ("payload far too deep", echo(nest(100_000))),
+    ("objects too deep", echo('{"a":' * 128 + "1" + "}" * 128)),
+    ("objects and arrays too deep", echo('[{"a":' * 64 + "1" + "}]" * 64)),
+    ("too deep to a handler that does not look", echo(nest(200), route='"nothing"')),
+    ("too deep behind a wide start", echo("[" + "[],{}," * 500 + nest(127) + "]")),
+    ("headers too deep", f'{{"uuid": 1, "route": "echo", "headers": {{"a": {nest(200)}}}}}'),
+    ("unknown member too deep", f'{{"uuid": 1, "route": "echo", "x": {nest(200)}}}'),
+]
+
+BAD_UUIDS = [
+    ("null", "null"),
+    ("true", "true"),
+    ("false", "false"),
+    ("1.5", "1.5"),
+    ("1.0", "1.0"),
+    ("1e3", "1e3"),
+    ("1e999", "1e999"),
+    ("empty list", "[]"),
+    ("list", "[1]"),
+    ("object", '{"a": 1}'),
+    ("empty string", '""'),
+    ("129 characters", f'"{"x" * 129}"'),
+    ("100,000 characters", f'"{LONG_TEXT}"'),
+    ("2^53", str(2**53)),
+    ("-2^53", str(-(2**53))),
+    ("2^63", str(2**63)),
+    ("2^64", str(2**64)),
+    ("1000 digits", "9" * 1000),
+    ("lone surrogate", r'"\ud800"'),
+]
+
+GOOD_UUIDS: list[tuple[str, Any]] = [
+    ("0", 0),
+    ("-1", -1),
+    ("2^53 - 1", 2**53 - 1),
+    ("1 - 2^53", 1 - 2**53),
+    ("7", 7),
+    ("text 7", "7"),
+    ("text null", "null"),
+    ("blank", " "),
+    ("128 characters", "x" * 128),
+    ("128 snowmen", "☃" * 128),
+    ("NUL", "\x00"),
+    ("emoji", "😀"),
+    ("quotes", "\"'\\/"),
+    ("line separator", "\u2028"),
+    ("prototype", "__proto__"),
+]
+
+BAD_ROUTES = [
+    ("null", "null"),
+    ("empty", '""'),
+    ("number", "7"),
+    ("bool", "true"),
+    ("list", '["echo"]'),
+    ("object", '{"echo": 1}'),
+    ("257 characters", f'"{"x" * 257}"'),
+    ("100,000 characters", f'"{LONG_TEXT}"'),
+    ("lone surrogate", r'"\ud800"'),
+]
+
+UNKNOWN_ROUTES = [
+    "nowhere",
+    "ECHO",
+    " echo",
+    "echo/",
+    "x" * 256,
+    "\x00",
+    "😀",
+    "PONG",
+    "ping",
+    "__class__",
+    "$hello",
+    "$cancel",
+    "'%s%n{0}\r\n",
+]
+
+BAD_HEADERS = ["[]", '"a"', "7", "true", "false", "1.5", '[{"a": 1}]', '""', "0"]
+
+UNCHANGED: list[tuple[str, str]] = [
+    ("0", "0"),
+    ("false", "false"),
+    ("empty string", '""'),
+    ("empty list", "[]"),
+    ("empty object", "{}"),
+    ("null", "null"),
+    ("true", "true"),
+    ("float", "0.1"),
+    ("whole float", "1.0"),
+    ("minus zero", "-0.0"),
+    ("exponent", "1E5"),
+    ("least float", "5e-324"),
+    ("greatest float", "1.7976931348623157e308"),
+    ("underflow", "1e-999"),
+    ("2^53 + 1", str(2**53 + 1)),
+    ("2^63", str(2**63)),
+    ("2^64", str(2**64)),
+    ("-2^64", str(-(2**64))),
+    ("100 digits", "9" * 100),
+    ("4300 digits", "9" * 4300),
+    ("NUL", r'"\u0000"'),
+    ("line separators", '"\u2028\u2029"'),
+    ("byte order mark inside", '"\ufeff"'),
+    ("emoji", '"😀"'),
+    ("emoji as escapes", r'"\ud83d\ude00"'),
+    ("escapes", r'"\"\\\/\b\f\n\r\t\u00e9"'),
+    ("DEL and C1", '"\x7f\x80\x9f"'),
+    ("noncharacters", '"\uffff\ufffe"'),
+    ("unicode keys", '{"é": {"☃": 1, "": 2}}'),
+    ("prototype", '{"__proto__": {"a": 1}, "constructor": 1}'),
+    ("127 levels", nest(127)),
+    ("127 levels of objects", '{"a":' * 126 + "{}" + "}" * 126),
+    ("brackets in a string", json.dumps("[{" * 1000)),
+    ("brackets behind an escaped quote", json.dumps('"[' * 1000)),
+    ("brackets behind a backslash", "[" + json.dumps("[" * 500 + "\\") + "]"),
+    ("brackets in keys", json.dumps({"[" * 500: "{" * 500})),
+    ("wide list", "[" + ",".join(["[]"] * 20_000) + "]"),
+    ("duplicate keys", '{"a": 1, "a": 2}'),
+    ("a result's shape", '{"status": 404, "payload": 1}'),
+]
+
+RESULTS: list[tuple[str, Any]] = [
+    ("nan", unserialisable()),
+    ("infinity", unserialisable()),
+    ("nan-in-tuple", unserialisable()),
+    ("nan-key", unserialisable()),
+    ("set-of-objects", unserialisable()),
+    ("object", unserialisable()),
+    ("function", unserialisable()),
+    ("circular", unserialisable()),
+    ("deep", unserialisable()),
+    ("abyss", unserialisable()),
+    ("bytes-not-utf8", None),
+    ("status-bool", internal()),
+    ("status-text", internal()),
+    ("status-float", internal()),
+    ("status-700", internal()),
+    ("status-99", internal()),
+    ("status-0", internal()),
+    ("status-negative", internal()),
+    ("status-true-in-dict", internal()),
+    ("status-text-in-dict", internal()),
+    ("headers-list", internal()),
+    ("headers-pairs", internal()),
+    ("headers-text", internal()),
+    ("headers-nan", unserialisable()),
+    ("headers-object", unserialisable()),
+    ("headers-circular", unserialisable()),
+    ("too-large", Refused(500, "response_too_large")),
+    ("too-large-utf8", Refused(500, "response_too_large")),
+    ("none", ok(None)),
+    ("no-envelope", ok({"status": "active"})),
+    ("empty-dict", ok({})),
+    ("only-status", ok(None, status=204)),
+    ("lone-surrogate", ok({"a\udc00": ["\ud800"]})),
+    ("surrogate-headers", ok(1, headers={"\udfff": "\ud800"})),
+    ("unicode", ok("\x00\x1f\u2028\ufeff\U0001f600é")),
+    ("decimal", None),
+    ("odd-keys", None),
+    ("huge-integer", ok(2**70)),
+    ("deepest", ok(routes.nested(100))),
+]
+
+HEARTBEATS: list[tuple[str, str, Any]] = [
+    ("as the client sends it", '{"uuid": 3, "route": "PING", "headers": {}, "status": 200}', 3),
+    ("uuid is text", '{"uuid": "3", "route": "PING"}', "3"),
+    ("path and track_id", '{"track_id": "3", "path": "PING"}', "3"),
+    ("no uuid", '{"route": "PING"}', 0),
+    ("uuid null", '{"uuid": null, "route": "PING"}', 0),
+    ("uuid bool", '{"uuid": true, "route": "PING"}', 0),
+    ("uuid float", '{"uuid": 1.5, "route": "PING"}', 0),
+    ("uuid list", '{"uuid": [], "route": "PING"}', 0),
+    ("uuid object", '{"uuid": {}, "route": "PING"}', 0),
+    ("uuid empty", '{"uuid": "", "route": "PING"}', 0),
+    ("uuid 2^53", f'{{"uuid": {2**53}, "route": "PING"}}', 0),
+    ("uuid too long", f'{{"uuid": "{"x" * 129}", "route": "PING"}}', 0),
+    ("headers are a list", '{"uuid": 3, "route": "PING", "headers": []}', 3),
+    ("headers are text", '{"uuid": 3, "route": "PING", "headers": "a"}', 3),
+    ("global headers", '{"uuid": 3, "route": "PING", "headers": {"token": "t"}}', 3),
+    ("payload", '{"uuid": 3, "route": "PING", "payload": [1, {}]}', 3),
+    ("payload 1e999", '{"uuid": 3, "route": "PING", "payload": 1e999}', 3),
+    ("lone surrogate", r'{"uuid": 3, "route": "PING", "headers": {"a": "\ud800"}}', 3),
+]
+
+
+def table() -> Iterator[Case]:
+    for name, text in NOT_JSON:
+        yield Case(f"not JSON, {name}", text, not_json())
+    for name, text in READABLE_BUT_REFUSED:
+        yield Case(f"refused, {name}", text, not_json(uuid=1))
+    for name, uuid in BAD_UUIDS:
+        yield Case(f"bad uuid, {name}", echo("1", uuid=uuid), bad_uuid())
+    yield Case("bad uuid, missing", '{"route": "echo"}', bad_uuid())
+    yield Case("bad uuid, nothing there at all", "{}", bad_uuid())
+    yield Case("bad uuid, in another case", '{"UUID": 1, "route": "echo"}', bad_uuid())
+    for name, good in GOOD_UUIDS:
+        yield Case(f"good uuid, {name}", call("echo", uuid=good), ok(None, good))
+        yield Case(
+            f"good uuid, {name}, to nowhere",
+            call("nowhere", uuid=good),
+            Refused(404, "not_found", good),
+        )
+    for name, route in BAD_ROUTES:
+        yield Case(f"bad route, {name}", echo("1", route=route), Refused(400, "bad_route"))
+    yield Case("bad route, missing", '{"uuid": "a"}', Refused(400, "bad_route", "a"))
+    yield Case(
+        "bad route, an answer",
+        '{"uuid": 1, "status": 200, "headers": {}, "payload": 1}',
+        Refused(400, "bad_route"),
+    )
+    for route in UNKNOWN_ROUTES:
+        yield Case(f"unknown route, {route[:20]!r}", call(route), Refused(404, "not_found"))
+    yield Case("route of 256 characters", call("r" * 256), ok("long"))
+    yield Case("route of Unicode", call("héllo/☃", 1), ok(1))
+    yield Case("route of escapes", r'{"uuid": 1, "route": "\u0065cho"}', ok(None))
+    for headers in BAD_HEADERS:
+        yield Case(
+            f"bad headers, {headers}",
+            f'{{"uuid": "a", "route": "echo", "headers": {headers}}}',
+            Refused(400, "bad_headers", "a"),
+        )
+    for given in ("null", "{}"):
+        yield Case(
+            f"headers {given}",
+            f'{{"uuid": 1, "route": "headers", "headers": {given}}}',
+            ok({}),
+        )
+    yield Case("headers absent", '{"uuid": 1, "route": "headers"}', ok({}))
+    yield Case(
+        "headers unchanged",
+        call("headers", headers={"a": [1, None, {"b": False}], "": "é"}),
+        ok({"a": [1, None, {"b": False}], "": "é"}),
+    )
+    for name, text in UNCHANGED:
+        for route in ("echo", "sync"):
+            yield Case(
+                f"unchanged by {route}, {name}",
+                echo(text, route=f'"{route}"'),
+                ok(strict_json(text)),
+            )
+    yield Case("payload absent", '{"uuid": 1, "route": "echo"}', ok(None))
+    yield Case("triple", call("triple", 0, headers={"a": 1}), ok([{"a": 1}, 0]))
+    yield Case("triple of nothing", '{"uuid": 1, "route": "triple"}', ok([{}, None]))
+    yield Case("path for route", '{"uuid": 1, "path": "echo", "payload": 0}', ok(0))
+    yield Case("track_id for uuid", '{"track_id": "a", "route": "echo"}', ok(None, "a"))
+    yield Case("both older names", '{"track_id": 2, "path": "echo", "payload": []}', ok([], 2))
+    yield Case("route before path", '{"uuid": 1, "path": "nowhere", "route": "echo"}', ok(None))
+    yield Case("uuid before track_id", '{"track_id": 2, "uuid": 1, "route": "echo"}', ok(None))
+    yield Case("bad track_id", '{"track_id": 1.5, "route": "echo"}', bad_uuid())
+    yield Case("bad path", '{"uuid": 1, "path": 7}', Refused(400, "bad_route"))
+    yield Case("status in a request", call("echo", 2, status=404), ok(2))
+    yield Case("unknown members", call("echo", 2, method="GET", id=[], __proto__={}), ok(2))
+    yield Case("uuid twice", '{"uuid": 2, "uuid": 1, "route": "echo"}', ok(None))
+    yield Case("uuid twice, first bad", '{"uuid": null, "uuid": 1, "route": "echo"}', ok(None))
+    yield Case("uuid twice, last bad", '{"uuid": 1, "uuid": null, "route": "echo"}', bad_uuid())
+    yield Case("route twice", '{"uuid": 1, "route": "nowhere", "route": "echo"}', ok(None))
+    yield Case("payload twice", '{"uuid": 1, "route": "echo", "payload": 1, "payload": 2}', ok(2))
+    yield Case("blanks around", " \r\n\t" + echo("1") + "\n ", ok(1))
+    yield Case("sum", call("sum", [1, 2]), ok(3))
+    for name, good in (("int", 7), ("text", "7")):
+        for route in ("exit", "recurse", "typed-result"):
+            yield Case(f"{route}, uuid {name}", call(route, uuid=good), internal(good))
+    for name, text, uuid in HEARTBEATS:
+        yield Case(f"PING, {name}", text, pong(uuid))
+    for name, answer in RESULTS:
+        for route in ("result", "sync-result"):
+            if answer is not None:
+                yield Case(f"{route}, {name}", call(route, name), answer)
+    for name in routes.EXCEPTIONS:
+        for route in ("raise", "raise-late", "raise-sync"):
+            yield Case(f"{route}, {name}", call(route, name, uuid="e"), internal("e"))
+    for hook in ("refuse", "refuse_later"):
+        yield Case(f"data_check {hook}", call(f"data_check/{hook}"), Refused(400, "check"))
+        yield Case(f"access {hook}", call(f"access/{hook}"), Refused(403, "forbidden"))
+    for kind in ("data_check", "access", "hydrate", "dehydrate"):
+        for hook in ("explode", "leave_hook"):
+            yield Case(f"{kind} {hook}", call(f"{kind}/{hook}"), internal())
+    yield Case("dehydrate nan", call("dehydrate/nan"), unserialisable())
+
+
+CASES = list(table())
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_frame_has_its_one_answer_and_the_connection_goes_on(case: Case, peer: Peer) -> None:
+    answer = peer.ask(case.frame)
+    assert is_just(answer, case.answer)
+    peer.assert_alive()
