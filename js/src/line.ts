@@ -63,7 +63,9 @@ export class Line {
 
   /** Asks at once whether the other end still lives, unless it was heard lately. */
   probe(): void {
-    if (this.heartbeat && !this.#pinged && Date.now() - this.#seen >= this.heartbeat.timeout) this.#ping()
+    const { heartbeat } = this
+    if (!heartbeat || this.#pinged || this.ws.readyState !== 1) return
+    if (Date.now() - this.#seen >= heartbeat.timeout) this.#ping()
   }
 
   /** Says goodbye, if this code can be said; its own `down` is not told. */

@@ -87,6 +87,15 @@ test('a probe asks now, unless the other end was heard lately or is asked alread
   expect(events.down).toHaveBeenCalledOnce()
 })
 
+test('a probe before the opening asks nothing, and a slow handshake lives', () => {
+  const { ws, line, events } = lineWith()
+  line.probe()
+  vi.advanceTimersByTime(5_000)
+  expect(events.down).not.toHaveBeenCalled()
+  ws.accept()
+  expect(events.open).toHaveBeenCalledOnce()
+})
+
 test('what a closing socket would swallow is not counted as sent', () => {
   const { ws, line } = lineWith()
   expect(line.send('early')).toBe(false)
