@@ -77,16 +77,19 @@ export function useCall<K extends RouteName<R>, R = Routes>(route: K): CallState
   const call = useCallback(
     (...[payload, options]: Args<R, K, CallOptions>) => {
       const mine = (latest.current = new AbortController())
-      const leave = () => mine.abort(options?.signal?.reason)
-      if (options?.signal?.aborted) leave()
-      options?.signal?.addEventListener('abort', leave, { once: true })
+      const theirs = options?.signal
+      const leave = () => mine.abort(theirs?.reason)
+      if (theirs?.aborted) leave()
+      theirs?.addEventListener('abort', leave)
       setState(({ data }) => ({ data, error: undefined, pending: true }))
       const promise = socket.call(route, ...([payload, { ...options, signal: mine.signal }] as never))
-      const settle = (data: Result<R, K> | undefined, error: unknown) =>
-        latest.current === mine && setState((before) => ({ data: error ? before.data : data, error, pending: false }))
+      const settle = (next: { data?: Result<R, K>; error?: unknown }) => {
+        theirs?.removeEventListener('abort', leave)
+        if (latest.current === mine) setState(({ data }) => ({ data, error: undefined, ...next, pending: false }))
+      }
       promise.then(
-        (data) => settle(data, undefined),
-        (error) => settle(undefined, error),
+        (data) => settle({ data }),
+        (error) => settle({ error }),
       )
       return promise
     },
