@@ -145,7 +145,6 @@ export class Connection {
     )
     this.#wait(connectTimeout, () => this.#down({ code: 1006, reason: `not connected within ${connectTimeout} ms` }))
     this.#set('connecting')
-    if (!mine()) return
     if (typeof url !== 'function' && !auth) dial(url)
     else {
       const ask = async () => [await (typeof url === 'function' ? url() : url), await auth?.()] as const

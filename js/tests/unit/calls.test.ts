@@ -376,6 +376,14 @@ describe('listeners', () => {
     expect(pushed).toHaveBeenCalledOnce()
   })
 
+  test('are told in the order they came', () => {
+    const { socket, ws } = openSocket()
+    const order: number[] = []
+    for (const n of [1, 2, 3]) socket.on('push', () => order.push(n))
+    ws.says({ uuid: '#', route: 'news' })
+    expect(order).toEqual([1, 2, 3])
+  })
+
   test('who leaves while an event is told does not disturb it', () => {
     const { socket, ws } = openSocket()
     const second = vi.fn()

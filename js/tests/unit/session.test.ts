@@ -74,6 +74,14 @@ test('only so many wait, and what was sent does not count', () => {
   session.start(call('urgent'), true)
 })
 
+test('the end of what was sent makes no room among those who wait', () => {
+  const { session, calls } = sessionWith('a')
+  session.sent(calls[0]!)
+  session.end(calls[0]!)
+  for (const uuid of ['b', 'c', 'd']) session.start(call(uuid))
+  expect(() => session.start(call('e'))).toThrow(QueueFullError)
+})
+
 test('a call that wants no answer ends as it is sent', () => {
   const session = new Session(1)
   const told = call('a', { answer: undefined })
