@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -402,9 +403,7 @@ def test_ctrl_c_ends_listening_cleanly(port: int):
     assert (listening.returncode, out, err) == (0, "", "")
 
 
-def test_ctrl_c_ends_a_call_with_130(port: int):
-    calling = program("call", f"ws://127.0.0.1:{port}/raw2", "any", "--timeout", "60")
-    calling.wait(20)  # refused, so that the next one is known to have started in time
+def test_ctrl_c_ends_a_call_with_130():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         calling = program("call", f"ws://127.0.0.1:{silent.getsockname()[1]}/ws", "any")
         peer, _ = silent.accept()
@@ -433,11 +432,11 @@ def test_a_terminal_gets_the_payload_over_several_lines(port: int):
         "math/sum",
         "[1]",
         stdout=theirs,
-        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        env={**os.environ, "TERM": "xterm"},
     )
     calling.communicate(timeout=20)
     os.close(theirs)
-    shown = os.read(ours, 1000).decode().replace("\r\n", "\n")
+    shown = re.sub(r"\x1b\[[\d;]*m|\r", "", os.read(ours, 1000).decode())
     os.close(ours)
     assert '{\n  "sum": 1\n}' in shown
 
