@@ -64,6 +64,8 @@ class Call:
     _message: MessageData | None = None
     _local: dict[str, Any] | None = None
 
+    lingers = False
+    """Whether something is left to do behind its answer."""
     close: tuple[int, str] | None = None
     """Code and reason, where this call wants the socket closed behind its answer."""
 
@@ -120,12 +122,14 @@ class Call:
     @property
     def tasks(self) -> BackgroundTasks:
         if self._tasks is None:
+            self.lingers = True
             self._tasks = BackgroundTasks()
         return self._tasks
 
     def open_stack(self) -> AsyncExitStack:
         """Closed after the answer."""
         if self.stack is None:
+            self.lingers = True
             self.stack = AsyncExitStack()
         return self.stack
 
@@ -135,8 +139,9 @@ class Call:
             self.inner_stack = AsyncExitStack()
         return self.inner_stack
 
-    def has_afterwards(self) -> bool:
-        return self.stack is not None or self._tasks is not None or self.close is not None
+    def close_behind(self, code: int, reason: str) -> None:
+        self.lingers = True
+        self.close = (code, reason)
 
     def forget_afterwards(self) -> None:
         self.stack = self.inner_stack = self._tasks = None

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from fastapi import params
@@ -42,12 +43,12 @@ def compiled(definition: Definition, overrides: Overrides) -> Plan:
 
 
 RESERVED: Mapping[str, Getter] = {
-    "ws": lambda call: call.ws,
-    "websocket": lambda call: call.ws,
-    "headers": lambda call: call.headers,
-    "payload": lambda call: call.payload,
-    "message": lambda call: call.message,
-    "local": lambda call: call.local,
+    "ws": attrgetter("ws"),
+    "websocket": attrgetter("ws"),
+    "headers": attrgetter("headers"),
+    "payload": attrgetter("payload"),
+    "message": attrgetter("message"),
+    "local": attrgetter("local"),
 }
 """Names of parameters that say by themselves what they get."""
 
@@ -88,23 +89,20 @@ class _HandlerCompiler:
         is_async = is_coroutine_function(self.handler)
         hooks = [*self.data_checks, *self.accesses, self.hydrate, dehydrate]
         return Plan(
-            handler=self.handler,
+            invoke=self.invocation(positional, keywords, dynamic),
             is_async=is_async,
             data_checks=self.data_checks,
             accesses=self.accesses,
             hydrate=self.hydrate,
             validate=self.validate,
             steps=self.steps,
-            positional=positional,
-            keywords=keywords,
-            dynamic=dynamic,
             dehydrate=dehydrate,
             result=result,
             always_payload=always_payload,
             always_result=always_result,
             slots=self.dependencies.slots,
             takes_socket=self.takes_socket,
-            is_plain=is_async and not (any(hooks) or self.steps or keywords or dynamic),
+            is_plain=is_async and not (any(hooks) or self.steps),
         )
 
     def fail(self, name: str | None, why: str, function: Any = None) -> NoReturn:
@@ -280,7 +278,7 @@ class _HandlerCompiler:
                 "fill it by a hook (hydrate) or Depends",
             )
         self.validate = _validator(fits, p.default)
-        return lambda call: call.validated
+        return attrgetter("validated")
 
     def single(self, p: Parameter, whole: Parameter | None) -> Getter:
         """The seed's rule for one parameter of any name: cached value, else the payload."""
@@ -315,6 +313,31 @@ class _HandlerCompiler:
         model = create_model("Payload", **fields)
         self.validate = _validator(TypeAdapter(model), EMPTY, empty_object=True)
         return {p.name: _attribute(f"f{number}") for number, p in enumerate(left)}
+
+    def invocation(
+        self, positional: list[Getter], keywords: list[tuple[str, Getter]], dynamic: bool
+    ) -> Callable[[Call], Any]:
+        """The call of the handler, with as little between as its form allows."""
+        handler, hydrated = self.handler, self.hydrate is not None
+
+        def by_what_is_there(call: Call) -> Any:
+            # Only for `*args`, where nothing can be read from the signature.
+            if hydrated:
+                return handler(call.hydrated)
+            if "value" in call.local:
+                return handler(call.local["value"])
+            return handler(call.ws, call.headers, call.payload)
+
+        if dynamic:
+            return by_what_is_there
+        if keywords:
+            return lambda call: handler(
+                *[get(call) for get in positional], **{name: get(call) for name, get in keywords}
+            )
+        if len(positional) == 1:
+            get_first = positional[0]
+            return lambda call: handler(get_first(call))
+        return lambda call: handler(*[get(call) for get in positional])
 
     # --- the result
 

@@ -26,7 +26,7 @@ from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
 from ._outbox import Outbox
 from ._route import Route
-from ._session import Answer, Close, ServerSession, Step, uuid_key
+from ._session import Answer, Close, ServerSession, uuid_key
 from ._status import CloseCode
 from ._wire import Frame, refusal
 
@@ -146,20 +146,35 @@ class Connection:
 
     async def _read(self) -> None:
         me = asyncio.current_task()
-        receive, outbox, live = self._receive, self._outbox, self._live
-        share = FAIR_SHARE
+        receive, put, share = self._receive, self._outbox.put, FAIR_SHARE
         try:
             while self._reader is me:
-                if outbox.busy or len(live) >= self._most:
+                if self._outbox.busy or len(self._live) >= self._most:
                     await self._wait_for_room()
                 message = await receive()
-                if message["type"] == "websocket.disconnect":
-                    self._shared.ws.client_state = WebSocketState.DISCONNECTED
-                    self._finish()
-                    return
-                call = await self._received(message.get("text"))
-                if call is not None:
-                    await self._carry(call)
+                text = message.get("text")
+                if text is None:
+                    await self._received_no_text(message)
+                    continue
+                self._seen = self._loop.time()
+                step = self._session.receive(text, self._seen)
+                call = self._admit(step) if type(step) is Frame else step
+                if type(call) is Call:
+                    run = contextvars.copy_context().run
+                    self._carried = call
+                    answer = await carry(self._dispatcher.answer(call), self._hand_over, run)
+                    if call.task is not None:
+                        await carry(self._complete(call, answer), _nothing, run)
+                        continue
+                    # It never waited: nothing of it need be remembered.
+                    await put(answer)
+                    if call.lingers:
+                        self._carried = call
+                        await carry(self._complete(call, None), self._hand_over, run)
+                elif isinstance(call, Answer):
+                    await put(call.text)
+                elif isinstance(call, Close):
+                    await self._end(call.code, call.reason)
                 share -= 1
                 if not share:
                     # `receive` returns at once while frames are there, and would for a
@@ -170,55 +185,29 @@ class Connection:
             failure("connection failed", error)
             await self._end(CloseCode.INTERNAL_ERROR, "internal error")
 
-    async def _received(self, text: str | None) -> Call | None:
-        """The call to be carried now, where a frame leads to one."""
-        if text is None:
+    async def _received_no_text(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "websocket.disconnect":
+            self._shared.ws.client_state = WebSocketState.DISCONNECTED
+            self._finish()
+        else:
             await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
-            return None
-        self._seen = self._loop.time()
-        step = self._session.receive(text, self._seen)
-        if type(step) is not Frame:
-            await self._answer_or_close(step)
-            return None
-        route = self._routes.get(step.route)
+
+    def _admit(self, frame: Frame) -> Call | Answer | None:
+        """The call to be carried now; None where it must wait for its turn."""
+        route = self._routes.get(frame.route)
         if route is None:
-            error = NotFound(f"no route {step.route!r}")
-            await self._outbox.put(refusal(step.uuid, error))
-            return None
-        call = Call(step, self._shared, route)
+            return Answer(refusal(frame.uuid, NotFound(f"no route {frame.route!r}")))
+        call = Call(frame, self._shared, route)
         if self._running < self._limits.max_in_flight and not (
             route.ordered and (self._ordered_busy or self._in_order)
         ):
             return call
-        await self._postpone(call, self._in_order if route.ordered else self._parked)
-        return None
-
-    async def _answer_or_close(self, step: Step) -> None:
-        if isinstance(step, Answer):
-            await self._outbox.put(step.text)
-        elif isinstance(step, Close):
-            await self._end(step.code, step.reason)
-
-    async def _carry(self, call: Call) -> None:
-        """Run `call` in this task; if it never waits, nothing of it need be remembered."""
-        run = contextvars.copy_context().run
-        self._carried = call
-        text = await carry(self._dispatcher.answer(call), self._hand_over, run)
-        if call.task is not None:
-            await carry(self._complete(call, text), _nothing, run)
-            return
-        await self._outbox.put(text)
-        if call.has_afterwards():
-            self._carried = call
-            await carry(self._complete(call, None), self._hand_over, run)
-
-    async def _postpone(self, call: Call, line: deque[Call]) -> None:
         if self._limits.reject_overflow and len(self._live) >= self._limits.max_in_flight:
             error = TooManyRequests("too many requests in flight")
-            await self._outbox.put(refusal(call.frame.uuid, error))
-            return
-        self._live[uuid_key(call.frame.uuid)] = call
-        line.append(call)
+            return Answer(refusal(frame.uuid, error))
+        self._live[uuid_key(frame.uuid)] = call
+        (self._in_order if route.ordered else self._parked).append(call)
+        return None
 
     async def _wait_for_room(self) -> None:
         while self._outbox.busy or len(self._live) >= self._most:

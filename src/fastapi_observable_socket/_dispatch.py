@@ -6,7 +6,6 @@ nothing a handler returns can fail later.
 """
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -27,6 +26,9 @@ from ._session import refusal_of
 from ._signature import is_coroutine_function
 from ._status import CloseCode, Status
 from ._wire import BadFrame, Header, Response, encode, encode_response, has_odd_floats, refusal
+
+Parts = tuple[int, Header, Any]
+"""Status, headers and payload of an answer."""
 
 RESULT_KEYS = frozenset({"status", "headers", "payload"})
 
@@ -50,8 +52,7 @@ class Dispatcher:
                 # The same as `_run` where there are no hooks, dependencies and threads.
                 if plan.validate is not None:
                     call.validated = plan.validate(call)
-                result = await plan.handler(*[get(call) for get in plan.positional])
-                text = self._encoded(plan, call, shaped(plan, result))
+                text = self._encoded(plan, call, shaped(plan, await plan.invoke(call)))
             else:
                 text = await self._run(call, call.route)
         except BadFrame as bad:
@@ -73,12 +74,11 @@ class Dispatcher:
             return refusal(call.frame.uuid, HandlerTimeout(message))
         return text
 
-    def _encoded(self, plan: Plan, call: Call, reply: Reply) -> str:
-        payload = reply.payload
-        if plan.result is not None and 200 <= reply.status < 300:
+    def _encoded(self, plan: Plan, call: Call, parts: Parts) -> str:
+        status, headers, payload = parts
+        if plan.result is not None and 200 <= status < 300:
             payload = serialised(plan.result, payload)
-        response = Response(call.frame.uuid, reply.status, reply.headers, payload)
-        return encode_response(response, self._max_bytes)
+        return encode_response(Response(call.frame.uuid, status, headers, payload), self._max_bytes)
 
     async def _run(self, call: Call, route: Route) -> str:
         try:
@@ -118,7 +118,7 @@ class Dispatcher:
             return encode(Response(uuid, error.status_code, headers, payload)).decode()
         if isinstance(error, WebSocketException):
             # Made to end a socket: it does, once this call has its answer.
-            call.close = (error.code, error.reason)
+            call.close_behind(error.code, error.reason)
             final = error.code in (CloseCode.POLICY, 4401, 4403)
             status = Status.FORBIDDEN if final else Status.INTERNAL_SERVER_ERROR
             payload = http_payload(status, error.reason or "the connection is being closed")
@@ -150,7 +150,7 @@ class Dispatcher:
             return None
 
 
-async def _execute(plan: Plan, call: Call) -> Reply:
+async def _execute(plan: Plan, call: Call) -> Parts:
     """Hooks, payload, dependencies, handler, result: in this order, each once."""
     if plan.slots:
         call.values = [None] * plan.slots
@@ -166,29 +166,29 @@ async def _execute(plan: Plan, call: Call) -> Reply:
         call.validated = plan.validate(call)
     if plan.steps:
         await solve(plan.steps, call)
-    reply = shaped(plan, await plan.call_handler(call))
-    if plan.dehydrate is not None and 200 <= reply.status < 300:
-        call.outgoing = reply.payload
-        reply.payload = await plan.dehydrate(call)
-    return reply
+    if plan.is_async:
+        result = await plan.invoke(call)
+    else:
+        result = await run_in_threadpool(plan.invoke, call)
+    status, headers, payload = shaped(plan, result)
+    if plan.dehydrate is not None and 200 <= status < 300:
+        call.outgoing = payload
+        payload = await plan.dehydrate(call)
+    return status, headers, payload
 
 
-def shaped(plan: Plan, result: Any) -> Reply:
-    """A handler's result as a reply. Raises TypeError for a status or headers that cannot be."""
-    if isinstance(result, Reply):
+def shaped(plan: Plan, result: Any) -> Parts:
+    """A handler's result in parts. Raises TypeError for a status or headers that cannot be."""
+    if isinstance(result, dict):
+        if not plan.always_payload and (plan.always_result or _looks_like_result(result)):
+            status = result.get("status")
+            status = Status.OK if status is None else status
+            return checked(status, result.get("headers"), result.get("payload"))
+    elif isinstance(result, Reply):
         return checked(result.status, result.headers, result.payload)
-    if plan.always_result and not isinstance(result, Mapping):
+    elif plan.always_result:
         raise TypeError(f"a HandlerResult is a dict, not {type(result).__name__}")
-    if (
-        not plan.always_payload
-        and isinstance(result, dict)
-        and (plan.always_result or _looks_like_result(result))
-    ):
-        status = result.get("status")
-        return checked(
-            Status.OK if status is None else status, result.get("headers"), result.get("payload")
-        )
-    return Reply(result, 200, {})
+    return 200, {}, result
 
 
 def _looks_like_result(result: dict[Any, Any]) -> bool:
@@ -200,12 +200,12 @@ def _looks_like_result(result: dict[Any, Any]) -> bool:
     return result.keys() <= RESULT_KEYS
 
 
-def checked(status: Any, headers: Header | None, payload: Any) -> Reply:
+def checked(status: Any, headers: Header | None, payload: Any) -> Parts:
     if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
         raise TypeError(f"a status is an int from 100 to 599, not {status!r}")
     if headers is not None and not isinstance(headers, dict):
         raise TypeError(f"headers are a dict, not {type(headers).__name__}")
-    return Reply(payload, int(status), headers or {})
+    return int(status), headers or {}, payload
 
 
 def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:

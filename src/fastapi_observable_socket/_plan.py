@@ -102,16 +102,14 @@ class Hook:
 class Plan:
     """How to run one route: every decision made, nothing left to inspect."""
 
-    handler: Handler
+    invoke: Callable[[Call], Any]
+    """Calls the handler; what it needs must be there. Gives an awaitable if `is_async`."""
     is_async: bool
     data_checks: Sequence[Hook]
     accesses: Sequence[Hook]
     hydrate: Hook | None
     validate: Callable[[Call], Any] | None
     steps: Sequence[Step]
-    positional: Sequence[Getter]
-    keywords: Sequence[tuple[str, Getter]]
-    dynamic: bool
     dehydrate: Hook | None
     result: "TypeAdapter[Any] | None"
     always_payload: bool
@@ -120,19 +118,3 @@ class Plan:
     takes_socket: bool
     is_plain: bool
     """Nothing but an async handler and its payload: no hook, dependency or thread."""
-
-    async def call_handler(self, call: Call) -> Any:
-        """The handler's own result; its dependencies and the payload must be there."""
-        arguments = self._triple(call) if self.dynamic else [get(call) for get in self.positional]
-        keywords = {name: get(call) for name, get in self.keywords} if self.keywords else {}
-        if self.is_async:
-            return await self.handler(*arguments, **keywords)
-        return await run_in_threadpool(self.handler, *arguments, **keywords)
-
-    def _triple(self, call: Call) -> Sequence[Any]:
-        # Only for `*args`, where nothing can be read from the signature.
-        if self.hydrate is not None:
-            return [call.hydrated]
-        if "value" in call.local:
-            return [call.local["value"]]
-        return [call.ws, call.headers, call.payload]

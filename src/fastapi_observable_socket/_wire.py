@@ -111,7 +111,8 @@ def decode(text: str) -> Frame:
         frame = _frames.decode(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         frame = _read_leniently(text)
-    if not _is_uuid(frame.uuid):
+    uuid = frame.uuid
+    if not (-MAX_INTEGER < uuid < MAX_INTEGER if type(uuid) is int else _is_uuid(uuid)):
         raise BadFrame(0, "bad_uuid", _UUID_RULE)
     if not 0 < len(frame.route) <= MAX_ROUTE:
         raise BadFrame(frame.uuid, "bad_route", _ROUTE_RULE)
