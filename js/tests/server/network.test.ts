@@ -88,7 +88,7 @@ test('a line that dies in silence is found out and replaced', async () => {
 })
 
 test('a quiet line that lives is kept', async () => {
-  const socket = connect({ heartbeat: { rate: 20, timeout: 1_000 } })
+  const socket = connect({ heartbeat: { rate: 20, timeout: 200 } })
   await socket.ready()
   const pings = vi.fn()
   peers[0]!.on('message', pings)

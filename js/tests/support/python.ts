@@ -34,14 +34,16 @@ export class PythonServer {
   }
 
   async start(): Promise<this> {
-    const child = spawn(python, [here('../server.py'), `${this.port}`], { stdio: ['ignore', 'inherit', 'inherit'] })
+    const child = spawn(python, [here('../server.py'), `${this.port}`], { stdio: ['ignore', 'ignore', 'pipe'] })
     this.#process = child
+    let log = ''
+    child.stderr!.on('data', (data) => (log = (log + data).slice(-4_000)))
     for (let tries = 0; tries < 200; tries++) {
-      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`)
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}\n${log}`)
       if (await fetch(`http://127.0.0.1:${this.port}/pid`).then((r) => r.ok, () => false)) return this
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
-    throw new Error('the server did not start within 10 s')
+    throw new Error(`the server did not start within 10 s\n${log}`)
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
