@@ -14,6 +14,8 @@ export interface Call {
   readonly text: string
   /** The server may have seen it. */
   sent: boolean
+  /** Why it is not worth sending any more. Calls that wait for an answer see to that themselves. */
+  stale?(): Error | undefined
   /** Takes an answer, and ends the call if it was the last. Without it, the call ends as it is sent. */
   answer?(frame: Frame): void
   fail(error: unknown): void

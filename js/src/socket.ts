@@ -44,6 +44,7 @@ export interface SocketEvents {
   error: unknown
 }
 
+const TIMEOUT = 30_000
 /** setTimeout takes no more; beyond, it fires at once. */
 const LONGEST = 2 ** 31 - 1
 
@@ -126,10 +127,13 @@ export class ObservableSocket<R = Routes> {
     })
   }
 
-  /** Sends, and awaits nothing. Throws ConnectionLostError on a closed socket, QueueFullError on a full one. */
+  /**
+   * Sends, and awaits nothing; waits for a connection no longer than a call would, and then is an `error` event.
+   * Throws ConnectionLostError on a closed socket, QueueFullError on a full one.
+   */
   notify<K extends RouteName<R>>(route: K, ...[payload, options]: Args<R, K, Pick<CallOptions, 'headers'>>): void {
     const uuid = newUuid()
-    this.#tell(uuid, encode(uuid, route, this.#headers(options?.headers), payload))
+    this.#tell(uuid, route, encode(uuid, route, this.#headers(options?.headers), payload))
   }
 
   /** Returns its undoing. */
@@ -182,7 +186,7 @@ export class ObservableSocket<R = Routes> {
   /** Sends, and awaits nothing. Where `notify` throws, this only logs, as it always did. */
   sendMessage(message: Message<any>): void {
     try {
-      this.#tell(message.uuid, this.#serialize(message))
+      this.#tell(message.uuid, `${message.route}`, this.#serialize(message))
     } catch (error) {
       this.#error(error)
     }
@@ -216,8 +220,16 @@ export class ObservableSocket<R = Routes> {
     return message.serialize()
   }
 
-  #tell(uuid: string, text: string): void {
-    this.#send({ uuid, text, sent: false, fail() {} })
+  #tell(uuid: string, route: string, text: string): void {
+    const timeout = this.#options.timeout ?? TIMEOUT
+    const until = Date.now() + timeout
+    this.#send({
+      uuid,
+      text,
+      sent: false,
+      stale: () => (Date.now() < until ? undefined : new TimeoutError(route, timeout, false)),
+      fail: (error) => this.#error(error),
+    })
   }
 
   /** One of `done` and `failed` is called, once. */
@@ -227,7 +239,7 @@ export class ObservableSocket<R = Routes> {
     text: string,
     done: (frame: Frame) => void,
     failed: (error: unknown) => void,
-    { signal, timeout = this.#options.timeout ?? 30_000 }: CallOptions = {},
+    { signal, timeout = this.#options.timeout ?? TIMEOUT }: CallOptions = {},
   ): void {
     if (signal?.aborted) return failed(signal.reason)
     const end = () => {
@@ -273,7 +285,13 @@ export class ObservableSocket<R = Routes> {
   #opened(token: string | null | undefined): void {
     // Not awaited: the server judges what follows on the same line after it.
     if (token != null) this.#hello(token)
-    this.#session.waiting().forEach((call) => this.#write(call))
+    for (const call of this.#session.waiting()) {
+      const stale = call.stale?.()
+      if (stale) {
+        this.#session.end(call)
+        call.fail(stale)
+      } else this.#write(call)
+    }
   }
 
   #hello(token: string): void {
@@ -296,9 +314,9 @@ export class ObservableSocket<R = Routes> {
   #receive(data: unknown): void {
     const frame = decode(data)
     if (!frame) return this.#error(new SocketError('received a frame that is no JSON object'))
-    const step = this.#session.receive(frame)
-    // The old callback sees every frame but PONG, and before those who wait for it.
+    // The old callback sees every frame but PONG, and before those who wait for it: it may end their call.
     if (frame.route !== 'PONG') safely(() => this.onMessageReceived?.({ message: frame as Message, success: true }))
+    const step = this.#session.receive(frame)
     const { status, headers, payload } = answer(frame)
     if (step.do === 'answer') safely(() => step.call.answer!(frame))
     if (step.do === 'push') this.#emitter.emit('push', { route: frame.route as string, headers, payload })
@@ -309,7 +327,9 @@ export class ObservableSocket<R = Routes> {
     const lost = end ? this.#session.lost(state === 'closed') : []
     if (state !== 'connecting') safely(() => this.onSocketConnectionChange?.(this.name, state === 'open'))
     this.#emitter.emit('state', state)
-    if (end) this.#emitter.emit('close', { code: end.code, reason: end.reason, reconnects: state !== 'closed' })
+    // By now: a listener may have closed it.
+    const reconnects = this.state !== 'closed' && this.state !== 'idle'
+    if (end) this.#emitter.emit('close', { code: end.code, reason: end.reason, reconnects })
     for (const call of lost) safely(() => call.fail(this.#gone(call.sent, end)))
   }
 

@@ -311,6 +311,26 @@ describe('notify', () => {
     expect(ws.frames).toMatchObject([{ route: 'seen', payload: { id: 1 } }])
     expect(told).not.toHaveBeenCalled()
   })
+
+  test('waits for a connection no longer than a call would, and then says so', () => {
+    const socket = socketWith({ timeout: 800, connectTimeout: 1e6 })
+    const errors = vi.fn()
+    socket.on('error', errors)
+    socket.notify('old')
+    vi.advanceTimersByTime(800)
+    socket.notify('new')
+    expect(FakeWebSocket.last.accept().routes).toEqual(['new'])
+    expect(errors).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: 'old was not sent within 800 ms' }))
+  })
+
+  test('says so when the socket is closed before it was sent', () => {
+    const socket = socketWith()
+    const errors = vi.fn()
+    socket.on('error', errors)
+    socket.notify('r')
+    socket.close()
+    expect(errors).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ name: 'ConnectionLostError', sent: false }))
+  })
 })
 
 describe('what else arrives', () => {

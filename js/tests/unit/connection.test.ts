@@ -339,6 +339,15 @@ describe('close', () => {
     }
   })
 
+  test('from a listener is what the close that follows says', () => {
+    const { socket, ws } = openSocket()
+    const closes = vi.fn()
+    socket.on('close', closes)
+    socket.on('state', (state) => state === 'waiting' && socket.close())
+    ws.hangsUp(1012)
+    expect(closes.mock.calls.map(([{ code, reconnects }]) => [code, reconnects])).toEqual([[1000, false], [1012, false]])
+  })
+
   test('connect is the way back', () => {
     const { socket } = openSocket()
     socket.close()
@@ -400,8 +409,11 @@ describe('lazy', () => {
     expect(socket.state).toBe('open')
     two()
     expect(socket.state).toBe('open')
+    const closes = vi.fn()
+    socket.on('close', closes)
     vi.advanceTimersByTime(100)
     expect(socket.state).toBe('idle')
+    expect(closes).toHaveBeenCalledExactlyOnceWith({ code: 1000, reason: 'released', reconnects: false })
     expect(FakeWebSocket.last.closedWith).toEqual([1000, 'released'])
     socket.retain()
     expect(opened()).toBe(2)

@@ -152,6 +152,15 @@ test('the push callback sees every frame but PONG, answers too, before those who
   expect(onMessage).toHaveBeenCalledWith({ message: { uuid: '#', route: 'news', payload: 'push' }, success: true })
 })
 
+test('a push callback that closes the socket: who waits is told once', () => {
+  const { socket, ws } = old()
+  const told = vi.fn()
+  socket.onResponse(new Message('a', 1), told)
+  socket.onMessageReceived = () => socket.close()
+  ws.answers(1)
+  expect(told).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ success: false }))
+})
+
 test('callbacks may be exchanged later, as properties', () => {
   const { socket, ws, onMessage } = old()
   const [message, connection] = [vi.fn(), vi.fn()]
