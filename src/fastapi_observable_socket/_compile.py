@@ -70,6 +70,7 @@ class _HandlerCompiler:
         self.dependencies = Compiler(definition.name, overrides, definition.names)
         self.steps: list[Step] = []
         self.takes_socket = False
+        self.takes_payload = False
         self.validate: Callable[[Call], Any] | None = None
         options = [checked_options(definition.name, o) for o in definition.options]
         self.data_checks = [self.hook("data_check", f) for f in _all(options, "data_check")]
@@ -102,6 +103,7 @@ class _HandlerCompiler:
             always_result=always_result,
             slots=self.dependencies.slots,
             takes_socket=self.takes_socket,
+            ignores_payload=not self.takes_payload,
             is_plain=is_async and not (any(hooks) or self.steps),
         )
 
@@ -265,9 +267,10 @@ class _HandlerCompiler:
 
     def payload(self, p: Parameter) -> Getter:
         """The whole payload, validated where it has a type."""
+        self.takes_payload = True
         if _is_any(p):
             default = p.default
-            if default in (EMPTY, None):
+            if default is EMPTY or default is None:
                 return RESERVED["payload"]
             return lambda call: default if call.payload is None else call.payload
         fits = adapter(p.annotation)

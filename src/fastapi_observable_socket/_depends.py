@@ -19,13 +19,13 @@ from fastapi.security import SecurityScopes
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 from starlette.background import BackgroundTasks
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response as HTTPResponse
 from starlette.websockets import WebSocket
 
 from ._call import Call, Shared
+from ._carrier import run_sync
 from ._errors import BadRequest, SignatureError
 from ._signature import (
     EMPTY,
@@ -92,7 +92,7 @@ async def solve(steps: Sequence[Step], call: Any) -> None:
         if kind is Kind.COROUTINE:
             values[step.slot] = await step.function(**arguments)
         elif kind is Kind.SYNC:
-            values[step.slot] = await run_in_threadpool(step.function, **arguments)
+            values[step.slot] = await run_sync(step.function, **arguments)
         else:
             stack = call.open_inner_stack() if step.before_answer else call.open_stack()
             values[step.slot] = await stack.enter_async_context(

@@ -13,10 +13,10 @@ import msgspec
 from fastapi.exceptions import WebSocketException
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ._call import Call
+from ._carrier import run_sync
 from ._depends import solve
 from ._errors import CheckFailed, Forbidden, HandlerTimeout, Internal, RequestFailed
 from ._log import failure
@@ -52,6 +52,8 @@ class Dispatcher:
                 # The same as `_run` where there are no hooks, dependencies and threads.
                 if plan.validate is not None:
                     call.validated = plan.validate(call)
+                elif plan.ignores_payload:
+                    call.payload  # noqa: B018  # what is not JSON is refused for all
                 text = self._encoded(plan, call, shaped(plan, await plan.invoke(call)))
             else:
                 text = await self._run(call, call.route)
@@ -68,7 +70,10 @@ class Dispatcher:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            text = await self._answer_of(error, call)
+            try:
+                text = await self._answer_of(error, call)
+            except RequestFailed as broken:  # a detail that is not JSON
+                text = refusal(call.frame.uuid, broken)
         if call.ended_by is not None:
             message = f"no answer within {call.route.timeout:g} s"
             return refusal(call.frame.uuid, HandlerTimeout(message))
@@ -142,7 +147,7 @@ class Dispatcher:
             if is_coroutine_function(handler):
                 response = await handler(request, error)
             else:
-                response = await run_in_threadpool(handler, request, error)
+                response = await run_sync(handler, request, error)
             payload = msgspec.json.decode(response.body) if response.body else None
             return encode(Response(call.frame.uuid, response.status_code, {}, payload)).decode()
         except Exception as broken:
@@ -164,12 +169,14 @@ async def _execute(plan: Plan, call: Call) -> Parts:
         call.hydrated = await plan.hydrate(call)
     if plan.validate is not None:
         call.validated = plan.validate(call)
+    elif plan.ignores_payload:
+        call.payload  # noqa: B018  # what is not JSON is refused for all
     if plan.steps:
         await solve(plan.steps, call)
     if plan.is_async:
         result = await plan.invoke(call)
     else:
-        result = await run_in_threadpool(plan.invoke, call)
+        result = await run_sync(plan.invoke, call)
     status, headers, payload = shaped(plan, result)
     if plan.dehydrate is not None and 200 <= status < 300:
         call.outgoing = payload

@@ -18,7 +18,11 @@ LONGEST = 200
 
 def escaped(value: Any) -> str:
     """`value` on one line, control characters as escapes, cut at LONGEST characters."""
-    text = str(value)[: LONGEST + 1].encode("unicode_escape").decode("ascii")
+    try:
+        shown = str(value)
+    except Exception:  # an exception may fail even at saying what it is
+        shown = f"<{type(value).__name__}>"
+    text = shown[: LONGEST + 1].encode("unicode_escape").decode("ascii")
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 

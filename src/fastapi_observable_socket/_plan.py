@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from pydantic import TypeAdapter
-from starlette.concurrency import run_in_threadpool
 
 from ._call import Call
+from ._carrier import run_sync
 from ._depends import Getter, Step, solve
 from ._wire import Header
 
@@ -95,7 +95,7 @@ class Hook:
         keywords = {name: get(call) for name, get in self.keywords}
         if self.is_async:
             return await self.function(*arguments, **keywords)
-        return await run_in_threadpool(self.function, *arguments, **keywords)
+        return await run_sync(self.function, *arguments, **keywords)
 
 
 @dataclasses.dataclass(slots=True)
@@ -116,5 +116,6 @@ class Plan:
     always_result: bool
     slots: int
     takes_socket: bool
+    ignores_payload: bool
     is_plain: bool
     """Nothing but an async handler and its payload: no hook, dependency or thread."""

@@ -22,7 +22,7 @@ Header = dict[str, Any]
 Payload = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 MAX_DEPTH: Final = 128
-"""How deep arrays and objects of a frame may be nested, in either direction."""
+"""How deep arrays and objects of a request may be nested, the envelope included."""
 
 MAX_UUID: Final = 128
 """Characters of a uuid that is a string."""
@@ -107,18 +107,20 @@ def decode(text: str) -> Frame:
 
     Raises `BadFrame` for whatever else `text` may be.
     """
-    try:
-        frame = _frames.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        frame = _read_leniently(text)
-    uuid = frame.uuid
-    if not (-MAX_INTEGER < uuid < MAX_INTEGER if type(uuid) is int else _is_uuid(uuid)):
-        raise BadFrame(0, "bad_uuid", _UUID_RULE)
-    if not 0 < len(frame.route) <= MAX_ROUTE:
-        raise BadFrame(frame.uuid, "bad_route", _ROUTE_RULE)
     # A shorter text cannot open and close more than MAX_DEPTH levels.
     if len(text) > 2 * MAX_DEPTH and _too_deep(text):
-        raise BadFrame(frame.uuid, "bad_request", f"nested deeper than {MAX_DEPTH} levels")
+        raise BadFrame(0, "bad_request", f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        frame = _frames.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return _read_leniently(text)
+    uuid = frame.uuid
+    if not (-MAX_INTEGER < uuid < MAX_INTEGER if type(uuid) is int else _is_uuid(uuid)):
+        if frame.route == "PING":
+            return Frame(0, "PING")
+        raise BadFrame(0, "bad_uuid", _UUID_RULE)
+    if not 0 < len(frame.route) <= MAX_ROUTE:
+        raise BadFrame(uuid, "bad_route", _ROUTE_RULE)
     return frame
 
 
@@ -138,25 +140,26 @@ _UUID_RULE: Final = (
 _ROUTE_RULE: Final = f"route must be a string of 1 to {MAX_ROUTE} characters"
 
 _ALL_BUT_BRACKETS: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_AS_ARRAYS: Final = bytes.maketrans(b"{}", b"[]")
 _simple_strings = re.compile(rb'"[^"]*"')
 
 
 def _too_deep(text: str) -> bool:
-    """Whether well-formed `text` is nested deeper than MAX_DEPTH levels."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return False
+    """Whether `text`, if it is JSON, is nested deeper than MAX_DEPTH levels."""
     # Without a loop over characters: escapes out, all but brackets and quotes out, strings
     # out (empty ones first, which hold no bracket), then the brackets collapse by levels.
     if "\\" in text:
         text = text.replace("\\\\", "").replace('\\"', "")
-    brackets = text.encode(errors="surrogatepass").translate(None, _ALL_BUT_BRACKETS)
+    brackets = text.encode(errors="surrogatepass").translate(_AS_ARRAYS, _ALL_BUT_BRACKETS)
+    if brackets.count(b"[") <= MAX_DEPTH:
+        return False
     brackets = brackets.replace(b'""', b"")
     if b'"' in brackets:
         brackets = _simple_strings.sub(b"", brackets)
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 
 
@@ -171,18 +174,20 @@ def _read_leniently(text: str) -> Frame:
     try:
         # The standard library reads lone surrogates and 1e999, as JavaScript does: the
         # grammar allows them, so the uuid can be read and the caller need not wait for ever.
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_bounded_int)
+    except ValueError:
         raise BadFrame(0, "bad_request", "the frame is not JSON") from None
     if not isinstance(value, dict):
         raise BadFrame(0, "bad_request", "a frame must be a JSON object")
     uuid: Any = value.get("uuid", value.get("track_id"))
     route: Any = value.get("route", value.get("path"))
-    if route == "PING":
-        return Frame(uuid if _is_uuid(uuid) and _is_text(uuid) else 0, route)
     if not _is_uuid(uuid) or not _is_text(uuid):
+        if route == "PING":
+            return Frame(0, "PING")
         raise BadFrame(0, "bad_uuid", _UUID_RULE)
-    if not isinstance(route, str) or not _is_text(route):
+    if route == "PING":
+        return Frame(uuid, "PING")
+    if not isinstance(route, str) or not 0 < len(route) <= MAX_ROUTE or not _is_text(route):
         raise BadFrame(uuid, "bad_route", _ROUTE_RULE)
     headers = value.get("headers")
     if not isinstance(headers, dict | None):
@@ -192,7 +197,7 @@ def _read_leniently(text: str) -> Frame:
             raise ValueError
         msgspec.json.encode(value)
         payload = msgspec.json.encode(value.get("payload"))
-    except (ValueError, RecursionError):
+    except ValueError:
         raise BadFrame(
             uuid, "bad_request", "the frame holds a lone surrogate or a number out of range"
         ) from None
@@ -201,6 +206,11 @@ def _read_leniently(text: str) -> Frame:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _bounded_int(digits: str) -> float:
+    """An integer too long for Python is out of range, as a float can be."""
+    return int(digits) if len(digits) <= 4300 else math.inf
 
 
 def _is_text(value: Any) -> bool:
@@ -243,7 +253,7 @@ def encode(value: Any) -> bytes:
     try:
         try:
             data = _encoder.encode(value)
-        except (TypeError, UnicodeEncodeError):
+        except (TypeError, UnicodeEncodeError, RecursionError):
             # Rare keys (true, null) and lone surrogates, which only the standard library writes.
             return json.dumps(_as_builtins(value), allow_nan=False, default=_jsonable).encode()
         # msgspec writes a NaN as null: only where there is a null we need to look closer.
@@ -262,8 +272,8 @@ def _jsonable(value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_jsonable)
-_packer = msgspec.msgpack.Encoder(enc_hook=_jsonable)
 _odd_floats = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+_packer = msgspec.msgpack.Encoder(enc_hook=_jsonable)
 
 
 def _as_builtins(value: Any) -> Any:
