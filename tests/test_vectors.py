@@ -1,0 +1,113 @@
+"""The conversations of `vectors/`, replayed against the router."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from fastapi_observable_socket import Reply, SocketRouter
+from fastapi_observable_socket.testing import SocketClosed, SocketTestClient
+
+VECTORS = sorted((Path(__file__).parents[1] / "vectors").glob("*.json"))
+CONVERSATIONS = [
+    pytest.param(conversation["steps"], id=f"{file.stem}: {conversation['name']}")
+    for file in VECTORS
+    for conversation in json.loads(file.read_text())["conversations"]
+]
+
+
+def server() -> tuple[SocketRouter, dict[str, asyncio.Event]]:
+    router = SocketRouter()
+    held: dict[str, asyncio.Event] = {}
+
+    @router.route("echo")
+    async def echo(payload):
+        return payload
+
+    @router.route("headers")
+    async def headers(headers):
+        return headers
+
+    @router.route("math/sum")
+    async def add(payload: list[int]):
+        return {"sum": sum(payload)}
+
+    @router.route("teapot")
+    async def teapot():
+        return Reply({"message": "short and stout", "code": "teapot"}, 418, {"x-pot": "tea"})
+
+    @router.route("checked", {"data_check": lambda message: message.payload["ok"]})
+    async def checked(payload):
+        return payload
+
+    @router.route("secret", {"access": lambda _, message: message.headers.get("key") == "open"})
+    async def secret(payload):
+        return payload
+
+    @router.route("fail")
+    async def fail():
+        raise LookupError("a secret of the server's")
+
+    @router.route("nan")
+    async def nan():
+        return {"deep": [float("nan"), None]}
+
+    @router.route("hold")
+    async def hold(payload: str):
+        await held.setdefault(payload, asyncio.Event()).wait()
+        return payload
+
+    return router, held
+
+
+def fits(expected, frame):
+    """Whether `frame` is what is expected, where "*" stands for any text."""
+    if expected == "*":
+        return isinstance(frame, str)
+    if isinstance(expected, dict) and isinstance(frame, dict):
+        return expected.keys() == frame.keys() and all(
+            fits(expected[name], frame[name]) for name in expected
+        )
+    if isinstance(expected, list) and isinstance(frame, list):
+        return len(expected) == len(frame) and all(map(fits, expected, frame))
+    return type(expected) is type(frame) and expected == frame
+
+
+def test_there_are_conversations_to_replay():
+    assert len(CONVERSATIONS) > 50
+
+
+@pytest.mark.parametrize("steps", CONVERSATIONS)
+def test_the_router_holds_its_part_of_the_conversation(steps, run):
+    router, held = server()
+
+    async def talk():
+        async with SocketTestClient(router) as client:
+            for step in steps:
+                match step:
+                    case {"client": frame}:
+                        await client.send_raw(json.dumps(frame))
+                    case {"client_text": text}:
+                        await client.send_raw(text)
+                    case {"server": expected}:
+                        frame = await client.receive()
+                        assert fits(expected, frame), frame
+                    case {"release": name}:
+                        held.setdefault(name, asyncio.Event()).set()
+                    case {"close": code}:
+                        with pytest.raises(SocketClosed) as closed:
+                            await client.receive()
+                        assert closed.value.code == code
+                    case other:
+                        pytest.fail(f"unknown step {other}")
+            # Nothing was sent that the conversation does not name.
+            await client.push("PING", uuid="last")
+            assert await client.receive() == {
+                "uuid": "last",
+                "route": "PONG",
+                "headers": None,
+                "payload": None,
+            }
+
+    run(talk())
