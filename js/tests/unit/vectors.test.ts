@@ -2,12 +2,14 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { State } from '../../src/index.js'
 import { FakeWebSocket, go, openSocket, outcome, still } from '../support/fake.js'
 
 interface Step {
   client?: unknown
   client_text?: string
   server?: unknown
+  close?: number
 }
 interface Conversation {
   name: string
@@ -27,13 +29,12 @@ afterEach(go)
 const object = (value: unknown): value is Record<string, any> =>
   !!value && typeof value === 'object' && !Array.isArray(value)
 
-/** What this client would write: the older spelling, odd uuids and the protocol's own routes are for others to try. */
-const request = (frame: unknown): frame is { uuid: string; route: string; headers?: any; payload?: any } =>
+/** What this client would write, but for the uuid: the older spelling and the protocol's own routes are for others. */
+const request = (frame: unknown): frame is { uuid: string | number; route: string; headers?: any; payload?: any } =>
   object(frame) &&
-  typeof frame.uuid === 'string' &&
-  frame.uuid !== '' &&
+  (Number.isSafeInteger(frame.uuid) || (typeof frame.uuid === 'string' && /^.{1,128}$/s.test(frame.uuid))) &&
   typeof frame.route === 'string' &&
-  frame.route !== '' &&
+  /^.{1,256}$/s.test(frame.route) &&
   frame.route !== 'PING' &&
   frame.route[0] !== '$' &&
   (frame.headers == null || object(frame.headers)) &&
@@ -41,7 +42,10 @@ const request = (frame: unknown): frame is { uuid: string; route: string; header
 
 let replayed = 0
 let skipped = 0
-afterAll(() => console.info(`conversations: ${replayed} steps replayed, ${skipped} not this client’s to write`))
+afterAll(() => {
+  console.info(`conversations: ${replayed} steps replayed, ${skipped} not this client’s to write`)
+  expect(replayed > 0).toBe(files.length > 0)
+})
 
 describe.each(files)('%s', (file) => {
   const { conversations } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as { conversations: Conversation[] }
@@ -49,8 +53,9 @@ describe.each(files)('%s', (file) => {
   test.each(conversations.map((one) => [one.name, one.steps] as const))('%s', async (_, steps) => {
     const { socket, ws } = openSocket({ heartbeat: false })
     socket.on('error', () => {})
-    const live = new Map<string, { uuid: string; outcome: Promise<unknown> }>()
-    for (const { client, server } of steps) {
+    const live = new Map<unknown, { uuid: string; outcome: Promise<unknown> }>()
+    let state: State = 'open'
+    for (const { client, server, close } of steps) {
       if (request(client) && !live.has(client.uuid)) {
         replayed++
         const { route, headers, payload } = client
@@ -74,9 +79,13 @@ describe.each(files)('%s', (file) => {
             payload,
           })
         }
+      } else if (close !== undefined) {
+        replayed++
+        ws.hangsUp(close)
+        state = close === 1008 ? 'closed' : 'waiting'
       } else skipped++
     }
-    expect(socket.state).toBe('open')
+    expect(socket.state).toBe(state)
     expect(FakeWebSocket.all).toHaveLength(1)
   })
 })
