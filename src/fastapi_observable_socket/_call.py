@@ -66,6 +66,8 @@ class Call:
 
     lingers = False
     """Whether something is left to do behind its answer."""
+    malformed = False
+    """Whether its payload, looked at only now, made it no request at all."""
     close: tuple[int, str] | None = None
     """Code and reason, where this call wants the socket closed behind its answer."""
 

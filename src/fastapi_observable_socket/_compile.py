@@ -409,12 +409,11 @@ def _validator(
 
     def validate(call: Call) -> Any:
         value = call.payload  # decoded first: what no route may accept is refused for all
-        if value is None:
-            if default is not EMPTY:
-                return default
-            if empty_object:
-                return fits.validate_python({})
+        if value is None and default is not EMPTY:
+            return default
         try:
+            if value is None and empty_object:
+                return fits.validate_python({})
             return fits.validate_json(memoryview(call.frame.payload).tobytes())
         except ValidationError as error:
             raise misfit(error, "payload") from None

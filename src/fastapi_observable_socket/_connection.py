@@ -231,6 +231,8 @@ class Connection:
             if text is not None and not call.gone:
                 await self._outbox.put(text)
             call.answered = True
+            if call.malformed and (step := self._session.malformed(self._seen)):
+                call.close = (step.code, step.reason)
             if call.close is not None:
                 await self._end(*call.close)
             await call.afterwards()

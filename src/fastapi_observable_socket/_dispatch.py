@@ -58,6 +58,7 @@ class Dispatcher:
             else:
                 text = await self._run(call, call.route)
         except BadFrame as bad:
+            call.malformed = call.lingers = True
             text = refusal_of(bad)
         except RequestFailed as error:
             text = refusal(call.frame.uuid, error)

@@ -78,13 +78,17 @@ class ServerSession:
         return frame
 
     def _refuse(self, bad: BadFrame, now: float) -> Step:
+        return self.malformed(now) or Answer(refusal_of(bad))
+
+    def malformed(self, now: float) -> Close | None:
+        """Count a malformed frame; a Close where there were too many."""
         if now - self._bad_since > self.BAD_WINDOW:
             self._bad_since = now
             self._bad_frames = 0
         self._bad_frames += 1
         if self._bad_frames > self.max_bad:
             return Close(CloseCode.POLICY, "too many malformed messages")
-        return Answer(refusal_of(bad))
+        return None
 
 
 def refusal_of(bad: BadFrame) -> str:
