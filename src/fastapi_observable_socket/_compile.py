@@ -52,6 +52,9 @@ RESERVED: Mapping[str, Getter] = {
 }
 """Names of parameters that say by themselves what they get."""
 
+FIXED = RESERVED.keys() - {"payload"}
+"""Those of them whose type says nothing more, and may be known to type checkers only."""
+
 HOOKS: Mapping[str, tuple[str, ...]] = {
     "data_check": ("message", "local"),
     "access": ("ws", "message", "local"),
@@ -120,7 +123,7 @@ class _HandlerCompiler:
         steps: list[Step] = []
         keywords: list[tuple[str, Getter]] = []
         plain: list[Parameter] = []
-        for p in parameters(function, self.definition.names):
+        for p in parameters(function, self.definition.names, FIXED):
             if isinstance(p.marker, params.Depends):
                 keywords.append((p.name, self.dependencies.dependency(p, function, steps)))
             elif p.marker is not None:
@@ -164,7 +167,7 @@ class _HandlerCompiler:
     # --- the handler's parameters
 
     def arguments(self) -> tuple[list[Getter], list[tuple[str, Getter]], bool]:
-        declared = parameters(self.handler, self.definition.names)
+        declared = parameters(self.handler, self.definition.names, FIXED)
         if [p.kind for p in declared] == [inspect.Parameter.VAR_POSITIONAL]:
             self.takes_socket = True
             return [], [], True
@@ -186,7 +189,8 @@ class _HandlerCompiler:
             ws, headers, payload = declared
             self.takes_socket = True
             getters = {ws.name: RESERVED["ws"], headers.name: RESERVED["headers"]}
-            getters[payload.name] = self.payload(payload)
+            if self.hydrate is None:
+                getters[payload.name] = self.payload(payload)
             return self.hydrated(getters, payload.name)
         getters = {}
         left: list[Parameter] = []
@@ -262,7 +266,6 @@ class _HandlerCompiler:
     def hydrated(self, getters: dict[str, Getter], name: str) -> dict[str, Getter]:
         if self.hydrate is not None:
             getters[name] = lambda call: call.hydrated
-            self.validate = None if name == "payload" else self.validate
         return getters
 
     def payload(self, p: Parameter) -> Getter:

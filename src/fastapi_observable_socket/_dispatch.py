@@ -6,6 +6,7 @@ nothing a handler returns can fail later.
 """
 
 import asyncio
+import inspect
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -178,6 +179,8 @@ async def _execute(plan: Plan, call: Call) -> Parts:
         result = await plan.invoke(call)
     else:
         result = await run_sync(plan.invoke, call)
+        if inspect.isawaitable(result):
+            result = await result
     status, headers, payload = shaped(plan, result)
     if plan.dehydrate is not None and 200 <= status < 300:
         call.outgoing = payload

@@ -6,6 +6,7 @@ made. Compiling is another room's part.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -95,7 +96,9 @@ class Hook:
         keywords = {name: get(call) for name, get in self.keywords}
         if self.is_async:
             return await self.function(*arguments, **keywords)
-        return await run_sync(self.function, *arguments, **keywords)
+        result = await run_sync(self.function, *arguments, **keywords)
+        # A lambda around an async function: its coroutine, as a verdict, would always be true.
+        return await result if inspect.isawaitable(result) else result
 
 
 @dataclasses.dataclass(slots=True)

@@ -9,12 +9,14 @@ import functools
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import params
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from ._errors import SignatureError
 
@@ -76,13 +78,16 @@ class Parameter:
 MARKERS = (params.Depends, params.Param, params.Body, MessageHeader, Cached)
 
 
-def parameters(function: Callable[..., Any], names: Mapping[str, Any]) -> list[Parameter]:
+def parameters(
+    function: Callable[..., Any], names: Mapping[str, Any], fixed: Collection[str] = ()
+) -> list[Parameter]:
     """What `function` takes. `names` are the locals of where it was written.
 
+    Parameters named in `fixed` need no annotation: one that is not defined counts as none.
     Raises `Unresolved`, and `SignatureError` for a callable without a signature.
     """
     evaluate = _Evaluator(function, names)
-    return [_parameter(p, evaluate) for p in _signature(function).parameters.values()]
+    return [_parameter(p, evaluate, fixed) for p in _signature(function).parameters.values()]
 
 
 def returned(function: Callable[..., Any], names: Mapping[str, Any]) -> Any:
@@ -153,16 +158,29 @@ def _signature(function: Any) -> inspect.Signature:
         raise Unresolved(str(error)) from error
 
 
-def _parameter(parameter: inspect.Parameter, evaluate: "_Evaluator") -> Parameter:
+def _parameter(
+    parameter: inspect.Parameter, evaluate: "_Evaluator", fixed: Collection[str]
+) -> Parameter:
     default = parameter.default
-    annotation = evaluate(parameter.annotation)
+    try:
+        annotation = evaluate(parameter.annotation)
+    except Unresolved:
+        if parameter.name not in fixed:
+            raise
+        annotation = EMPTY
     marker = default if isinstance(default, MARKERS) else None
     if marker is not None:
         default = EMPTY
+        if isinstance(marker, FieldInfo) and annotation is not EMPTY:
+            annotation = Annotated[annotation, marker]  # its constraints are the type's
     elif typing.get_origin(annotation) is Annotated:
         marker = next(
             (m for m in reversed(annotation.__metadata__) if isinstance(m, MARKERS)), None
         )
+    if isinstance(marker, params.Body) and default is EMPTY:
+        default = marker.get_default(call_default_factory=True)
+        if default in (PydanticUndefined, ...):
+            default = EMPTY
     return Parameter(parameter.name, parameter.kind, annotation, marker, default)
 
 
