@@ -182,7 +182,7 @@ def test_npm_package(python: Path) -> None:
     ensure_chromium()
     step("npm package")
     run(["npm", "ci", "--no-audit", "--no-fund"], cwd=js)
-    run(["npm", "test"], cwd=js, FOS_PYTHON=str(python))
+    run(["npm", "test"], cwd=js, FOS_PYTHON=str(python), FOS_REQUIRE_SERVER="1")
     run(["npm", "run", "test:browser"], cwd=js, FOS_PYTHON=str(python), FOS_REQUIRE_BROWSER="1")
 
 

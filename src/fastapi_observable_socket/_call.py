@@ -75,6 +75,7 @@ class Call:
     task: "asyncio.Task[Any] | None" = None
     timer: asyncio.TimerHandle | None = None
     ended_by: str | None = None
+    holds_order = False
     settled = False
     answered = False
     finished = False

@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from ._call import Call, Shared
 from ._carrier import carry
 from ._compat import abort_transport
-from ._dispatch import Dispatcher
+from ._dispatch import Dispatcher, timed_out
 from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
 from ._outbox import Outbox
@@ -35,6 +35,9 @@ CLOSE_TIMEOUT = 1.0
 
 FAIR_SHARE = 64
 """Frames that are handled in a row before other connections get their turn."""
+
+GRACE = 1.0
+"""Seconds that a call has to end after its time-out, until it is answered without it."""
 
 PATIENCE = 5
 """Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
@@ -259,10 +262,10 @@ class Connection:
         self._running += 1
         self._suspended.add(call)
         if call.route.ordered:
-            self._ordered_busy = True
+            call.holds_order = self._ordered_busy = True
         if not call.settled:
             self._live[uuid_key(call.frame.uuid)] = call
-            call.timer = self._loop.call_later(call.route.timeout, self._stop, call, "timeout")
+            call.timer = self._loop.call_later(call.route.timeout, self._time_out, call)
 
     def _start_postponed(self) -> None:
         while self._running < self._limits.max_in_flight:
@@ -297,11 +300,27 @@ class Connection:
             call.task.uncancel()
         self._suspended.discard(call)
         self._running -= 1
-        if call.route.ordered:
+        if call.holds_order:
             self._ordered_busy = False
         if self._in_order or self._parked:
             self._start_postponed()
         self._wake_reader()
+
+    def _time_out(self, call: Call) -> None:
+        self._stop(call, "timeout")
+        call.timer = self._loop.call_later(GRACE, self._abandon, call)
+
+    def _abandon(self, call: Call) -> None:
+        """Answer a call that ignores its cancellation; what it still does is its own affair."""
+        self._settle(call)
+        call.gone = True
+        if call.holds_order:
+            call.holds_order = self._ordered_busy = False
+            self._start_postponed()
+        self._spawn(self._answer(timed_out(call)))
+
+    async def _answer(self, text: str) -> None:
+        await self._outbox.put(text)
 
     def _must_end(self, call: Call) -> bool:
         """Whether a call has no more business once its peer is gone."""
@@ -421,6 +440,7 @@ async def close(send: Callable[[Any], Coroutine[Any, Any, None]], code: int, rea
             return
         except Exception as error:
             logger.debug("close %d failed: %s", attempt, escaped(error))
+    abort_transport(send)
 
 
 def shortened(reason: str) -> str:

@@ -77,8 +77,7 @@ class Dispatcher:
             except RequestFailed as broken:  # a detail that is not JSON
                 text = refusal(call.frame.uuid, broken)
         if call.ended_by is not None:
-            message = f"no answer within {call.route.timeout:g} s"
-            return refusal(call.frame.uuid, HandlerTimeout(message))
+            return timed_out(call)
         return text
 
     def _encoded(self, plan: Plan, call: Call, parts: Parts) -> str:
@@ -155,6 +154,12 @@ class Dispatcher:
         except Exception as broken:
             failure("exception handler failed", broken, route=call.frame.route)
             return None
+
+
+def timed_out(call: Call) -> str:
+    """The answer to a call that took too long."""
+    error = HandlerTimeout(f"no answer within {call.route.timeout:g} s")
+    return refusal(call.frame.uuid, error)
 
 
 async def _execute(plan: Plan, call: Call) -> Parts:

@@ -64,27 +64,27 @@ class Gate:
             self._inside -= 1
 
     async def _may_enter(self, ws: WebSocket) -> bool:
+        if not self._is_from_here(ws):
+            await refuse(ws, "http", Status.FORBIDDEN, "origin not allowed")
+            return False
         try:
-            if not self._is_from_here(ws):
-                await refuse(ws, "http", Status.FORBIDDEN, "origin not allowed")
-                return False
-            if not await self._is_allowed(ws):
-                await refuse(ws, self._deny, Status.FORBIDDEN, "Access denied")
-                return False
-            if ws.application_state is WebSocketState.CONNECTING:
-                await ws.accept()
-            return ws.client_state is WebSocketState.CONNECTED
+            allowed = await self._is_allowed(ws)
         except HTTPException as error:
             if error.status_code >= 500 or error.status_code == Status.TOO_MANY_REQUESTS:
                 await refuse_for_now(ws)
             else:
                 await refuse(ws, self._deny, error.status_code, str(error.detail))
-        except (WebSocketDisconnect, OSError):
-            pass  # the peer went away while we asked
+            return False
         except Exception as error:
             failure("access_logic failed", error)
             await refuse_for_now(ws)
-        return False
+            return False
+        if not allowed:
+            await refuse(ws, self._deny, Status.FORBIDDEN, "Access denied")
+            return False
+        if ws.application_state is WebSocketState.CONNECTING and not await accept(ws):
+            return False
+        return ws.client_state is WebSocketState.CONNECTED
 
     async def _is_allowed(self, ws: WebSocket) -> bool:
         if self._access_logic is None:
@@ -123,6 +123,15 @@ def default_max_connections() -> int:
     return max(1, min(int(soft * 0.8), soft - 64))
 
 
+async def accept(ws: WebSocket) -> bool:
+    """Accept the socket; False where its peer went away while we asked."""
+    try:
+        await ws.accept()
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        return False
+    return True
+
+
 async def refuse(ws: WebSocket, deny: Literal["close", "http"], status: int, reason: str) -> None:
     """Turn a socket away for good."""
     if ws.application_state is WebSocketState.CONNECTING:
@@ -133,7 +142,8 @@ async def refuse(ws: WebSocket, deny: Literal["close", "http"], status: int, rea
             # What servers make of it is 403; the denial extension would log an error each time.
             await _quietly(ws.close(CloseCode.POLICY, reason))
             return
-        await ws.accept()
+        if not await accept(ws):
+            return
     await close(ws.send, CloseCode.POLICY, reason)
 
 
