@@ -32,6 +32,14 @@ class Load:
     sockets: int
 
 
+class _Uvicorn(uvicorn.Server):
+    """Starts and stops without uvicorn's ticks of a tenth of a second: tests do it often."""
+
+    async def main_loop(self) -> None:
+        self.leave = asyncio.Event()
+        await self.leave.wait()
+
+
 class Server:
     """Serves one router at /ws, until the `with` ends."""
 
@@ -45,7 +53,7 @@ class Server:
         config = uvicorn.Config(
             app, ws=ws, log_level="critical", ws_ping_interval=None, timeout_graceful_shutdown=3
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -59,12 +67,12 @@ class Server:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        eventually(lambda: self._server.started)
+        eventually(lambda: hasattr(self._server, "leave"))
         self.idle = self.load()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
+        self.call(self._server.leave.set)
         self._thread.join(PATIENCE)
         self._listener.close()
         assert not self._thread.is_alive(), "the server does not stop"
