@@ -288,7 +288,8 @@ async def connected(target: Target) -> AsyncIterator["ClientConnection"]:
         raise _refused(error, target.url) from None
     except InvalidURI:
         raise Mistyped(f"{target.url!r} is no address of a socket") from None
-    except (InvalidHandshake, EOFError) as error:
+    except (InvalidHandshake, EOFError, ValueError) as error:
+        # ValueError: what websockets 14 makes of a reply that is no HTTP.
         raise Away(f"no WebSocket at {target.url}: {error}") from None
     except OSError as error:  # refused, unknown, unreachable, not trusted, too late
         raise _unreachable(error, target) from None
