@@ -9,11 +9,13 @@ import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from operator import attrgetter
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from fastapi import params
 from pydantic import Field, TypeAdapter, ValidationError, create_model
+from starlette.background import BackgroundTasks
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as HTTPRequest
 from starlette.websockets import WebSocket
@@ -74,6 +76,7 @@ class _HandlerCompiler:
         self.steps: list[Step] = []
         self.takes_socket = False
         self.takes_payload = False
+        self.takes_tasks = False
         self.validate: Callable[[Call], Any] | None = None
         options = [checked_options(definition.name, o) for o in definition.options]
         self.data_checks = [self.hook("data_check", f) for f in _all(options, "data_check")]
@@ -107,7 +110,8 @@ class _HandlerCompiler:
             slots=self.dependencies.slots,
             takes_socket=self.takes_socket,
             ignores_payload=not self.takes_payload,
-            is_plain=is_async and not (any(hooks) or self.steps),
+            # A failed call forgets its background tasks, and a plain one has nothing to forget.
+            is_plain=is_async and not (any(hooks) or self.steps or self.takes_tasks),
         )
 
     def fail(self, name: str | None, why: str, function: Any = None) -> NoReturn:
@@ -232,6 +236,8 @@ class _HandlerCompiler:
             self.fail(p.name, "asks for an HTTP Request: take `ws: WebSocket`, the handshake")
         if p.is_a(WebSocket) or p.base is HTTPConnection:
             self.takes_socket = True
+        if p.is_a(BackgroundTasks):
+            self.takes_tasks = True
         getter = self.dependencies.common(p, self.handler)
         if getter is not None or p.name == "payload" or p.name not in RESERVED:
             return getter
@@ -275,7 +281,7 @@ class _HandlerCompiler:
             default = p.default
             if default is EMPTY or default is None:
                 return RESERVED["payload"]
-            return lambda call: default if call.payload is None else call.payload
+            return lambda call: deepcopy(default) if call.payload is None else call.payload
         fits = adapter(p.annotation)
         if fits is None:
             self.fail(
@@ -413,7 +419,7 @@ def _validator(
     def validate(call: Call) -> Any:
         value = call.payload  # decoded first: what no route may accept is refused for all
         if value is None and default is not EMPTY:
-            return default
+            return deepcopy(default)
         try:
             if value is None and empty_object:
                 return fits.validate_python({})

@@ -11,11 +11,14 @@ import enum
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NoReturn, get_origin
+from copy import deepcopy
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 from fastapi import params
 from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 from starlette.background import BackgroundTasks
@@ -34,6 +37,7 @@ from ._signature import (
     Parameter,
     adapter,
     describe,
+    innermost,
     is_async_generator_function,
     is_coroutine_function,
     is_generator_function,
@@ -145,6 +149,7 @@ class Compiler:
         self._names = names
         self._shared = shared
         self._known: dict[Any, int] = {}
+        self._scoped: dict[Any, bool] = {}
         self._path: list[Any] = []
 
     def dependency(
@@ -168,25 +173,53 @@ class Compiler:
     def _step(
         self, function: Any, scopes: tuple[str, ...], marker: params.Depends, steps: list[Step]
     ) -> int:
-        key = (function, tuple(sorted(scopes))) if marker.use_cache else object()
-        if key in self._known:
-            return self._known[key]
         if function in self._path:
             circle = " → ".join(describe(f) for f in [*self._path, function])
             raise SignatureError(f"route {self._route!r}: circular dependency: {circle}")
+        kind, lifetime = _kind(function), getattr(marker, "scope", None)
+        if lifetime is None and kind in (Kind.ASYNC_GENERATOR, Kind.GENERATOR):
+            lifetime = "request"
+        relevant = tuple(sorted(scopes)) if self._uses_scopes(marker, function) else ()
+        key = (function, relevant, lifetime)
+        if marker.use_cache and key in self._known:
+            return self._known[key]
         self._path.append(function)
-        arguments = [
-            (p.name, get)
-            for p in parameters(function, self._names)
-            if (get := self._argument(p, function, steps, scopes)) is not None
-        ]
+        arguments: list[tuple[str, Getter]] = []
+        for p in parameters(function, self._names):
+            if lifetime == "request" and getattr(p.marker, "scope", None) == "function":
+                self._fail(
+                    function,
+                    p,
+                    'is closed before the answer (scope="function"), and this dependency after '
+                    "it: give both the same scope",
+                )
+            if (get := self._argument(p, function, steps, scopes)) is not None:
+                arguments.append((p.name, get))
         self._path.pop()
-        before_answer = getattr(marker, "scope", None) == "function"
-        step = Step(function, _kind(function), arguments, self.slots, key, before_answer)
-        self._known[key] = self.slots
-        self.slots += 1
-        steps.append(step)
-        return step.slot
+        slot, self.slots = self.slots, self.slots + 1
+        # As in FastAPI, what is solved without the cache is there for others all the same.
+        self._known.setdefault(key, slot)
+        own = key if marker.use_cache else object()
+        steps.append(Step(function, kind, arguments, slot, own, lifetime == "function"))
+        return slot
+
+    def _uses_scopes(self, marker: params.Depends, function: Any) -> bool:
+        """Whether `function` may give another value under other scopes."""
+        if getattr(marker, "scopes", None):
+            return True
+        if function not in self._scoped:
+            self._scoped[function] = False  # in a circle, which is refused elsewhere
+            self._scoped[function] = isinstance(innermost(function), SecurityBase) or any(
+                p.is_a(SecurityScopes)
+                or (isinstance(p.marker, params.Depends) and self._passes_scopes(p))
+                for p in parameters(function, self._names)
+            )
+        return self._scoped[function]
+
+    def _passes_scopes(self, p: Parameter) -> bool:
+        function = p.marker.dependency or p.base
+        function = self._overrides.get(function, function)
+        return callable(function) and self._uses_scopes(p.marker, function)
 
     def _shared_step(self, function: Any, scopes: tuple[str, ...], steps: list[Step]) -> int:
         known = ("connection", function, tuple(sorted(scopes)))
@@ -296,7 +329,9 @@ def _warn_of_unknown(marker: params.Depends) -> None:
     """A feature that a later FastAPI gave Depends and that this room does not know."""
     names = [f.name for f in dataclasses.fields(marker)] if dataclasses.is_dataclass(marker) else []
     for name in names or vars(marker):
-        if name not in _KNOWN_OF_DEPENDS and getattr(marker, name, None) is not None:
+        if name[0] == "_" or name in _KNOWN_OF_DEPENDS:
+            continue
+        if getattr(marker, name, None) is not None:
             warnings.warn(
                 f"Depends({name}=...) has no effect on the messages of a socket", stacklevel=2
             )
@@ -340,19 +375,22 @@ def _handshake(p: Parameter, marker: params.Param, fits: "TypeAdapter[Any]") -> 
     hyphens = place == "header" and getattr(marker, "convert_underscores", True)
     name = marker.alias or (p.name.replace("_", "-") if hyphens else p.name)
     default = _default(p, marker)
-    is_model = p.is_a(BaseModel)
-    is_many = get_origin(p.base) in (list, set, tuple, frozenset)
+    factory = None if default is not EMPTY else marker.default_factory
+    is_many = _is_many(p.base)
+    model = _Model(p.base, hyphens) if p.is_a(BaseModel) else None
 
     def get(call: Call) -> Any:
         values = source(call.ws)
-        if is_model:
-            return fitted(fits, dict(values), (place,), default)
+        if model is not None:
+            return fitted(fits, model.of(values), (place,))
         if place == "query" and p.marker is None and name in call.ws.path_params:
             values = call.ws.path_params
         if is_many and hasattr(values, "getlist"):
             found: Any = values.getlist(name) or EMPTY
         else:
             found = values.get(name, EMPTY)
+        if found is EMPTY and factory is not None:
+            return factory()  # type: ignore[call-arg]  # the form that takes data is for models
         return fitted(fits, found, (place, name), default)
 
     return get
@@ -361,9 +399,39 @@ def _handshake(p: Parameter, marker: params.Param, fits: "TypeAdapter[Any]") -> 
 def _default(p: Parameter, marker: params.Param) -> Any:
     if p.default is not EMPTY:
         return p.default
-    if marker.default_factory is None and marker.default in (PydanticUndefined, ...):
-        return EMPTY
-    return marker.get_default(call_default_factory=True)
+    return EMPTY if marker.default in (PydanticUndefined, ...) else marker.default
+
+
+_MANY = (list, set, tuple, frozenset)
+
+
+def _is_many(annotation: Any) -> bool:
+    """Whether a name that is given several times is a value each time: `list[str] | None`."""
+    arms = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    return any((get_origin(arm) or arm) in _MANY for arm in arms)
+
+
+class _Model:
+    """A model whose fields are parameters, as FastAPI has them since 0.115."""
+
+    def __init__(self, model: type[BaseModel], hyphens: bool) -> None:
+        self._fields = [
+            (
+                field.alias or name,
+                field.alias or (name.replace("_", "-") if hyphens else name),
+                _is_many(field.annotation),
+            )
+            for name, field in model.model_fields.items()
+        ]
+
+    def of(self, values: Any) -> dict[str, Any]:
+        found = dict(values)
+        for key, name, is_many in self._fields:
+            if name in values:
+                found.pop(name, None)
+                many = is_many and hasattr(values, "getlist")
+                found[key] = values.getlist(name) if many else values[name]
+        return found
 
 
 def fitted(
@@ -372,7 +440,7 @@ def fitted(
     """`value` validated; `default` where it is absent. Raises `BadRequest` with the details."""
     if value is EMPTY:
         if default is not EMPTY:
-            return default
+            return deepcopy(default)
         missing = {"type": "missing", "loc": list(place), "msg": "Field required"}
         raise BadRequest(f"{'.'.join(map(str, place))} is missing", [missing])
     try:
