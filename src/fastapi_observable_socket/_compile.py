@@ -365,10 +365,11 @@ class _HandlerCompiler:
             return adapts, not plain and annotation is not EMPTY, always_result
         if _is_result(annotation):
             return None, False, True
+        all_payload = HandlerResult not in get_args(annotation)
         annotation = _without_envelopes(annotation)
         if _is_loose(annotation):
             return None, False, False
-        return self.serialiser(annotation, of_handler), True, False
+        return self.serialiser(annotation, of_handler), all_payload, False
 
     def serialiser(self, annotation: Any, function: Any) -> "TypeAdapter[Any]":
         adapts = adapter(annotation)
@@ -484,4 +485,5 @@ def _without_envelopes(annotation: Any) -> Any:
     if Reply not in arms and HandlerResult not in arms:
         return annotation
     kept = tuple(arm for arm in arms if arm not in (Reply, HandlerResult))
-    return typing.Union[kept] if kept else EMPTY
+    # `Reply | None`: the None is an empty answer, and no promise about a Reply's payload.
+    return typing.Union[kept] if {*kept} - {type(None)} else EMPTY
