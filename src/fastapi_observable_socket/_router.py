@@ -6,7 +6,7 @@ Registration, inclusion and every way to be mounted; frames are not seen here.
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI, params
@@ -86,7 +86,6 @@ class SocketRouter:
         self._ordered = ordered
         self._handler_timeout = handler_timeout
         self._routes: dict[str, Route] = {}
-        self._definitions: list[Definition] = []
         self._parents: list[tuple[SocketRouter, str, RouteOptions]] = []
         self._unready = True
         self._limits = Limits(
@@ -134,14 +133,15 @@ class SocketRouter:
         Raises `ValueError` for a name that is taken or reserved, and `SignatureError` for a
         handler or a hook that could never be called as it is written.
         """
+        if not isinstance(path, str):
+            raise TypeError(f'a route needs a name: @router.route("name"), not {path!r}')
         names = _locals_of_caller()
 
         def register(handler: HandlerT) -> HandlerT:
             definition = Definition(
                 path, handler, (options or RouteOptions(),), names, ordered, timeout, shield
             )
-            self._add(definition)
-            self._definitions.append(definition)
+            _register(self._routes_of(definition))
             return handler
 
         return register
@@ -152,37 +152,31 @@ class SocketRouter:
         """Serve the routes of `router` too, also those it gets later, under `prefix`.
 
         `data_check` and `access` of all routers around a route must pass, outermost first;
-        of `hydrate` and `dehydrate` the innermost is used. Limits and `access_logic` are
-        those of the router that is mounted.
+        of `hydrate`, `dehydrate` and `ordered` the innermost is used. Limits and `access_logic`
+        are those of the router that is mounted.
 
-        Raises `ValueError` for a circle and for names that are taken.
+        Raises `ValueError` for a circle and for names that are taken, and includes nothing then.
         """
         if self is router or router._contains(self):
             raise ValueError("a router cannot include itself, at whatever depth")
         around = checked_options(prefix or "include", options or {})
-        own = router._flat()
-        for definition in own:
-            self._check_name(self._prefix + prefix + definition.name)
+        _register(
+            made
+            for route in list(router._routes.values())
+            for made in self._routes_of(_within(route.definition, prefix, around))
+        )
         router._parents.append((self, prefix, around))
-        for definition in own:
-            self._add(_within(definition, prefix, around))
 
-    def _flat(self) -> list[Definition]:
-        """Every definition as this router serves it."""
-        return [route.definition for route in self._routes.values()]
-
-    def _add(self, definition: Definition) -> None:
-        """Compile `definition` here and in every router that includes this one."""
-        mine = _within(definition, self._prefix, self._options)
+    def _routes_of(self, definition: Definition) -> "Iterator[tuple[SocketRouter, Route]]":
+        """`definition` compiled, for this router and for every one that includes it."""
+        mine = _within(definition, self._prefix, self._options, self._ordered)
         self._check_name(mine.name)
-        route = Route(mine, self._ordered, self._handler_timeout)
+        yield self, Route(mine, self._ordered, self._handler_timeout)
         for parent, prefix, around in self._parents:
-            parent._add(_within(mine, prefix, around))
-        self._routes[mine.name] = route
-        self._unready = True
+            yield from parent._routes_of(_within(mine, prefix, around))
 
     def _check_name(self, name: str) -> None:
-        if not isinstance(name, str) or not 0 < len(name) <= 256:
+        if not 0 < len(name) <= 256:
             raise ValueError(f"a route's name has 1 to 256 characters, not {name!r}")
         if name.startswith("$") or name in RESERVED_NAMES:
             raise ValueError(f"route {name!r} is reserved for the protocol")
@@ -211,7 +205,9 @@ class SocketRouter:
         router = app.router if isinstance(app, Starlette) else app
         if dependencies and not isinstance(router, APIRouter):
             raise TypeError("dependencies need a FastAPI app or an APIRouter")
-        if isinstance(router, APIRouter) and (dependencies or router.dependencies):
+        # An APIRouter may be included with dependencies later, which only its own kind runs.
+        late = router is app
+        if isinstance(router, APIRouter) and (late or dependencies or router.dependencies):
             router.add_api_websocket_route(
                 path, cast(Any, self), name=name or self.__name__, dependencies=dependencies
             )
@@ -278,13 +274,28 @@ class SocketRouter:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-def _within(definition: Definition, prefix: str, options: RouteOptions) -> Definition:
+def _register(made: Iterable[tuple[SocketRouter, Route]]) -> None:
+    """Give each router its route; none gets any where one cannot be."""
+    routes: dict[tuple[SocketRouter, str], Route] = {}
+    for router, route in made:
+        key = router, route.definition.name
+        if key in routes:
+            raise ValueError(f"route {route.definition.name!r} is already registered")
+        routes[key] = route
+    for (router, name), route in routes.items():
+        router._routes[name] = route
+        router._unready = True
+
+
+def _within(
+    definition: Definition, prefix: str, options: RouteOptions, ordered: bool | None = None
+) -> Definition:
     return Definition(
         prefix + definition.name,
         definition.handler,
         (options, *definition.options) if options else definition.options,
         definition.names,
-        definition.ordered,
+        ordered if definition.ordered is None else definition.ordered,
         definition.timeout,
         definition.shield,
     )
