@@ -19,7 +19,6 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketState
 
 from ._call import Call, Shared
-from ._carrier import carry
 from ._compat import abort_transport
 from ._dispatch import Dispatcher, timed_out
 from ._errors import NotFound, TooManyRequests
@@ -33,7 +32,7 @@ from ._wire import Frame, refusal
 CLOSE_TIMEOUT = 1.0
 """Seconds that a close frame may take; after that the transport is dropped."""
 
-FAIR_SHARE = 64
+FAIR_SHARE = 256
 """Frames that are handled in a row before other connections get their turn."""
 
 GRACE = 1.0
@@ -66,6 +65,7 @@ class Connection:
 
     __slots__ = (
         "_carried",
+        "_context",
         "_dispatcher",
         "_ended",
         "_idle_timer",
@@ -86,8 +86,10 @@ class Connection:
         "_send",
         "_session",
         "_shared",
+        "_stalled",
         "_suspended",
         "_tasks",
+        "_watching",
     )
 
     def __init__(
@@ -111,15 +113,17 @@ class Connection:
         self._shared = Shared(ws)
         self._outbox = Outbox(
             lambda text: send({"type": "websocket.send", "text": text}),
-            self._stalled,
             self._lost,
             self._wake_reader,
         )
+        self._stalled: asyncio.TimerHandle | None = None
+        self._watching = False
+        self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspended: set[Call] = set()
-        self._carried: Call  # the call that the reading task is about to carry
+        self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
         self._running = 0
         self._ordered_busy = False
@@ -149,7 +153,8 @@ class Connection:
 
     async def _read(self) -> None:
         me = asyncio.current_task()
-        receive, put, share = self._receive, self._outbox.put, FAIR_SHARE
+        receive, answer, put = self._receive, self._dispatcher.answer, self._outbox.put
+        share = FAIR_SHARE
         try:
             while self._reader is me:
                 if self._outbox.busy or len(self._live) >= self._most:
@@ -160,20 +165,21 @@ class Connection:
                     await self._received_no_text(message)
                     continue
                 self._seen = self._loop.time()
+                if not self._watching:
+                    self._watch()
                 step = self._session.receive(text, self._seen)
                 call = self._admit(step) if type(step) is Frame else step
                 if type(call) is Call:
-                    run = contextvars.copy_context().run
                     self._carried = call
-                    answer = await carry(self._dispatcher.answer(call), self._hand_over, run)
+                    text = await answer(call)
                     if call.task is not None:
-                        await carry(self._complete(call, answer), _nothing, run)
+                        await self._complete(call, text)
                         continue
                     # It never waited: nothing of it need be remembered.
-                    await put(answer)
-                    if call.lingers:
-                        self._carried = call
-                        await carry(self._complete(call, None), self._hand_over, run)
+                    self._carried = None
+                    await put(text)
+                    if call.lingers or contextvars.copy_context() != self._context:
+                        await self._linger(call)
                 elif isinstance(call, Answer):
                     await put(call.text)
                 elif isinstance(call, Close):
@@ -187,6 +193,30 @@ class Connection:
         except Exception as error:
             failure("connection failed", error)
             await self._end(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _watch(self) -> None:
+        """Look, once the loop has a turn again, whether what was begun until then waits."""
+        self._watching = True
+        self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._watching = False
+        if self._carried is not None:
+            self._hand_over()
+        if self._outbox.busy and self._stalled is None:
+            self._stalled = self._loop.call_later(
+                self._limits.send_timeout, self._check_stalled, self._outbox.sent
+            )
+
+    async def _linger(self, call: Call) -> None:
+        """What is left of a call that is answered; then another task reads on.
+
+        This one has context variables that the call has set, which the next must not see.
+        """
+        call.settled = call.answered = True
+        self._carried = call
+        self._hand_over()
+        await self._complete(call, None)
 
     async def _received_no_text(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "websocket.disconnect":
@@ -232,6 +262,7 @@ class Connection:
         try:
             self._settle(call)
             if text is not None and not call.gone:
+                self._watch_send()
                 await self._outbox.put(text)
             call.answered = True
             if call.malformed and (step := self._session.malformed(self._seen)):
@@ -248,12 +279,13 @@ class Connection:
             self._finished(call)
 
     def _hand_over(self) -> None:
-        """The call that this task carries waits: from now on the task is the call's own."""
-        call = self._carried
-        call.task = asyncio.current_task()
+        """The call that the reading task carries keeps that task; another reads on."""
+        call, self._carried = self._carried, None
+        assert call is not None
+        call.task = self._reader
         self._began(call)
         if not self._ended.done():
-            self._reader = self._spawn(self._read())
+            self._reader = self._spawn(self._read(), self._context.copy())
         elif self._must_end(call):
             self._stop(call)
 
@@ -320,7 +352,12 @@ class Connection:
         self._spawn(self._answer(timed_out(call)))
 
     async def _answer(self, text: str) -> None:
+        self._watch_send()
         await self._outbox.put(text)
+
+    def _watch_send(self) -> None:
+        if not self._watching:
+            self._watch()
 
     def _must_end(self, call: Call) -> bool:
         """Whether a call has no more business once its peer is gone."""
@@ -338,8 +375,15 @@ class Connection:
         logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
         self._finish()
 
-    def _stalled(self) -> asyncio.TimerHandle:
-        return self._loop.call_later(self._limits.send_timeout, self._cut, CloseCode.SLOW_CONSUMER)
+    def _check_stalled(self, sent: int) -> None:
+        """Cut a peer that took nothing since this was planned, when `sent` texts were out."""
+        self._stalled = None
+        if not self._outbox.busy:
+            return
+        if self._outbox.sent == sent:
+            self._cut(CloseCode.SLOW_CONSUMER)
+        else:
+            self._look()
 
     def _cut(self, code: CloseCode) -> None:
         reason = "slow consumer" if code is CloseCode.SLOW_CONSUMER else "idle timeout"
@@ -392,8 +436,9 @@ class Connection:
     async def _leave(self) -> None:
         """Wait for the tasks that are left, and close what the connection holds open."""
         self._finish()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        for timer in (self._idle_timer, self._stalled):
+            if timer is not None:
+                timer.cancel()
         patience = PATIENCE
         while self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=1)
@@ -415,15 +460,13 @@ class Connection:
             except Exception as error:
                 failure("failed to close a dependency of the connection", error)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(coroutine)
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context | None = None
+    ) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _nothing() -> None:
-    """What a call that has its own task needs when it waits."""
 
 
 async def close(send: Callable[[Any], Coroutine[Any, Any, None]], code: int, reason: str) -> None:

@@ -28,7 +28,6 @@ from starlette.responses import Response as HTTPResponse
 from starlette.websockets import WebSocket
 
 from ._call import Call, Shared
-from ._carrier import run_sync
 from ._errors import BadRequest, SignatureError
 from ._signature import (
     EMPTY,
@@ -43,6 +42,7 @@ from ._signature import (
     is_generator_function,
     parameters,
 )
+from ._threads import run_sync
 from ._wire import MessageData, Request
 
 Getter = Callable[[Call], Any]

@@ -17,7 +17,6 @@ from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 
 from ._call import Call
-from ._carrier import run_sync
 from ._depends import solve
 from ._errors import CheckFailed, Forbidden, HandlerTimeout, Internal, RequestFailed
 from ._log import failure
@@ -26,6 +25,7 @@ from ._route import Route
 from ._session import refusal_of
 from ._signature import is_coroutine_function
 from ._status import CloseCode, Status
+from ._threads import run_sync
 from ._wire import BadFrame, Header, Response, encode, encode_response, has_odd_floats, refusal
 
 Parts = tuple[int, Header, Any]

@@ -13,8 +13,8 @@ from typing import Any, TypedDict
 from pydantic import TypeAdapter
 
 from ._call import Call
-from ._carrier import run_sync
 from ._depends import Getter, Step, solve
+from ._threads import run_sync
 from ._wire import Header
 
 Handler = Callable[..., Any]
