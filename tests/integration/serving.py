@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,24 @@ class Load:
     sockets: int
 
 
+def protocol(ws: str) -> Any:
+    """What `--ws` of that name stands for."""
+    if ws != "websockets":
+        return ws
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Warning)  # it is deprecated, and still in use
+        from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
+
+    class Hasty(WebSocketProtocol):
+        """Its own tasks survive a socket that was reset by 10 s; the tests wait for them."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.close_timeout = 1
+
+    return Hasty
+
+
 class _Uvicorn(uvicorn.Server):
     """Starts and stops without uvicorn's ticks of a tenth of a second: tests do it often."""
 
@@ -51,7 +70,11 @@ class Server:
         self._listener.bind(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
-            app, ws=ws, log_level="critical", ws_ping_interval=None, timeout_graceful_shutdown=3
+            app,
+            ws=protocol(ws),
+            log_level="critical",
+            ws_ping_interval=None,
+            timeout_graceful_shutdown=3,
         )
         self._server = _Uvicorn(config)
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -29,6 +29,8 @@ from .peer import (
 )
 from .serving import Server, Stage, eventually
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 MAX_BYTES = 256 * 1024
 
 

@@ -21,8 +21,10 @@ from websockets.exceptions import ConnectionClosed
 
 from fastapi_observable_socket import Reply, SocketRouter
 
-from .peer import ABNORMAL, PATIENCE, TEXT, Closed, frame, handshake, requests, text_frame
+from .peer import ABNORMAL, CLOSE, PATIENCE, TEXT, Closed, frame, handshake, requests, text_frame
 from .serving import Server, Stage, eventually, resident_bytes
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 Serve = Callable[[SocketRouter], Server]
 
@@ -469,6 +471,32 @@ def test_a_handler_in_a_thread_that_cannot_be_cancelled_keeps_nobody_waiting(
     impatient.assert_nothing_left()
 
 
+def test_handlers_that_ignore_their_cancellation_do_not_use_up_the_connection(
+    serve: Serve, stage: Stage
+) -> None:
+    server = serve(build(stage, handler_timeout=0.1, max_in_flight=4))
+    with server.connect() as peer:
+        peer.send(*requests(range(4), "stubborn"))
+        for answer in peer.receive_many(4):
+            assert_timed_out(answer, answer["uuid"])
+        # It may be served or refused, but whoever asks is told.
+        assert peer.ask({"uuid": "next", "route": "echo"})["status"] in (200, 429, 503, 504)
+        server.call(stage.door().set)
+        eventually(lambda: stage.seen["ended"] == 4)
+        peer.assert_alive()
+    server.assert_nothing_left()
+
+
+def test_half_closed_peers_leave_nothing(server: Server, stage: Stage) -> None:
+    with server.connect() as peer:
+        peer.send(*requests(range(5), "wait"))
+        eventually(lambda: stage.running == 5)
+        peer.socket.shutdown(socket.SHUT_WR)
+        eventually(lambda: stage.seen["cancelled"] == 5)
+        assert peer.receive_close()
+    server.assert_nothing_left()
+
+
 def test_ordered_calls_behind_one_out_of_time_are_not_lost(impatient: Server, stage: Stage) -> None:
     with impatient.connect() as peer:
         impatient.call(stage.door("open").set)
@@ -660,13 +688,14 @@ def test_a_handler_that_waited_may_close_the_socket(server: Server, stage: Stage
     server.assert_nothing_left()
 
 
-def test_a_socket_closed_by_a_handler_is_closed_although_the_peer_says_nothing(
+def test_a_close_by_a_handler_that_the_peer_does_not_answer_leaves_nothing(
     server: Server, stage: Stage
 ) -> None:
     with server.connect() as peer:
         peer.send({"uuid": 1, "route": "wait"})
         peer.send({"uuid": 2, "route": "leave", "payload": [4000, "enough"]})
-        eventually(lambda: stage.seen["cancelled"] == 1)
+        assert peer.receive_frame() == (CLOSE, (4000).to_bytes(2, "big") + b"enough")
+    eventually(lambda: stage.seen["cancelled"] == 1)
     server.assert_nothing_left()
 
 
@@ -701,6 +730,6 @@ def test_an_honest_client_is_told_why_the_connection_ends(server: Server) -> Non
 def test_a_close_is_answered_with_its_own_code(server: Server) -> None:
     for code in (1000, 1001, 3000, 4999):
         with server.connect() as peer:
-            peer.send_raw(frame(TEXT, b"{") + frame(8, code.to_bytes(2, "big")))
+            peer.send_raw(frame(TEXT, b"{") + frame(CLOSE, code.to_bytes(2, "big")))
             assert peer.receive_close().code in (code, 1000)
     server.assert_nothing_left()

@@ -20,6 +20,8 @@ from fastapi_observable_socket import Reply, SocketRouter
 from .peer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, strict_json, text_frame
 from .serving import Server
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 ROUTES = ("echo", "later", "sync", "fail", "typed", "ordered", "unwritable")
 
 
@@ -160,6 +162,7 @@ def texts(draw: st.DrawFn) -> str:
     return text.encode(errors="replace").decode()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(frames=st.lists(texts(), max_size=30))
 def test_any_frames_are_answered_once_each(server: Server, frames: list[str]) -> None:
@@ -173,7 +176,7 @@ ODD = [
     str(2**53), str(-(2**64)), "9" * 400, '""', '"\\ud800"', '"\\udc00\\ud800"',
     '"\\ud83d\\ude00"', '"\\u0000"', '"\\x00"', '"\x00"', '"\u2028"', '"😀"', "[]", "{}", "[[]]",
     '{"a":1,"a":2}', '{"__proto__":{}}', "[" * 60 + "]" * 60, '{"a":' * 130 + "1" + "}" * 130,
-    json.dumps("[{" * 300), "[" * 500 + "]" * 500, "\ufeff", "//", "'",
+    json.dumps("[{" * 300), "[" * 150 + "]" * 150, "\ufeff", "//", "'",
 ]  # fmt: skip
 
 SYNTAX = [*'{}[]",:\\', '"uuid":', '"route":', '"PING"', "e", "-", "\\u", "\n", "\x00", "é"]
@@ -203,10 +206,10 @@ def random_frame(dice: random.Random) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_thousands_of_odd_frames_are_answered_once_each(server: Server, seed: int) -> None:
     dice = random.Random(seed)
-    assert_each_is_answered_once(server, [random_frame(dice) for _ in range(1000)])
+    assert_each_is_answered_once(server, [random_frame(dice) for _ in range(5000)])
 
 
 # --- bytes that are no frames
