@@ -55,7 +55,11 @@ class Dispatcher:
                     call.validated = plan.validate(call)
                 elif plan.ignores_payload:
                     call.payload  # noqa: B018  # what is not JSON is refused for all
-                text = self._encoded(plan, call, shaped(plan, await plan.invoke(call)))
+                status, headers, payload = shaped(plan, await plan.invoke(call))
+                if plan.result is not None and 200 <= status < 300:
+                    payload = serialised(plan.result, payload)
+                response = Response(call.frame.uuid, status, headers, payload)
+                text = encode_response(response, self._max_bytes)
             else:
                 text = await self._run(call, call.route)
         except BadFrame as bad:

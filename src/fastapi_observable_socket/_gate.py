@@ -75,6 +75,8 @@ class Gate:
             else:
                 await refuse(ws, self._deny, error.status_code, str(error.detail))
             return False
+        except WebSocketDisconnect:
+            return False  # it waited for a first message, and the peer went away
         except Exception as error:
             failure("access_logic failed", error)
             await refuse_for_now(ws)
@@ -144,18 +146,26 @@ async def refuse(ws: WebSocket, deny: Literal["close", "http"], status: int, rea
             return
         if not await accept(ws):
             return
-    await close(ws.send, CloseCode.POLICY, reason)
+    await _closed(ws, CloseCode.POLICY, reason)
 
 
 async def refuse_for_now(ws: WebSocket) -> None:
     """Turn a socket away that is welcome later."""
     if ws.application_state is not WebSocketState.CONNECTING:
-        await close(ws.send, CloseCode.TRY_AGAIN_LATER, "try again later")
+        await _closed(ws, CloseCode.TRY_AGAIN_LATER, "try again later")
     elif _can_deny(ws):
         retry = {"Retry-After": str(RETRY_AFTER)}
         await _denied(ws, Status.SERVICE_UNAVAILABLE, "try again later", retry)
     else:
         await _quietly(ws.close(CloseCode.TRY_AGAIN_LATER, "try again later"))
+
+
+async def _closed(ws: WebSocket, code: CloseCode, reason: str) -> None:
+    if ws.application_state is not WebSocketState.DISCONNECTED:
+        # Not by `ws.send`: it takes no second code where the server refused the first.
+        ws.application_state = WebSocketState.DISCONNECTED
+        send: Any = ws._send
+        await close(send, code, reason)
 
 
 def _can_deny(ws: WebSocket) -> bool:

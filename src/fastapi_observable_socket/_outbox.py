@@ -15,11 +15,10 @@ class Outbox:
     """Texts on their way to one socket.
 
     `send` puts one text on the wire, and waits while the peer does not read. `lost` is
-    called with what it raised, and `freed` when a text had to wait and the way is free
-    again.
+    called with what it raised, and `freed` when the way is free again, if it was `wanted`.
     """
 
-    __slots__ = ("_closed", "_freed", "_lost", "_send", "_waiting", "busy", "sent")
+    __slots__ = ("_closed", "_freed", "_lost", "_send", "_waiting", "busy", "sent", "wanted")
 
     def __init__(
         self,
@@ -34,6 +33,8 @@ class Outbox:
         self._closed = False
         self.busy = False
         """Whether a text is being sent, or waits."""
+        self.wanted = False
+        """Whether somebody waits to be told that the way is free."""
         self.sent = 0
         """How many texts are out."""
 
@@ -60,7 +61,9 @@ class Outbox:
             self._lost(error)
         finally:
             self.busy = False
-            self._freed()
+            if self.wanted:
+                self.wanted = False
+                self._freed()
 
     async def _send_waiting(self, waiting: deque[str]) -> None:
         while waiting:

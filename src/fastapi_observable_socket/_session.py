@@ -1,10 +1,11 @@
 """
 One conversation, without its socket.
 
-A session is told what arrived and says what to do about it. It never waits,
-sends or looks at a clock: that is the connection's part.
+A session is told what arrived and says what to do about it. It never waits or
+sends, and its clock is given to it: that is the connection's part.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +44,26 @@ def uuid_key(uuid: Uuid) -> str:
 class ServerSession:
     """The rules of the server's end.
 
-    `live` maps `uuid_key(uuid)` to whatever the shell keeps of each request that is not
-    answered yet. The shell adds and removes; the session refuses what is already there.
+    `clock` tells seconds, of any monotonic kind. `live` maps `uuid_key(uuid)` to whatever
+    the shell keeps of each request that is not answered yet: the shell adds and removes, the
+    session refuses what is already there.
     """
 
-    __slots__ = ("_bad_frames", "_bad_since", "heartbeats", "live", "max_bad", "max_bytes")
+    __slots__ = (
+        "_bad_frames",
+        "_bad_since",
+        "_clock",
+        "heartbeats",
+        "live",
+        "max_bad",
+        "max_bytes",
+    )
 
     BAD_WINDOW = 60.0
     """Seconds in which `max_bad` malformed frames are forgiven."""
 
-    def __init__(self, max_bytes: int, max_bad: int) -> None:
+    def __init__(self, max_bytes: int, max_bad: int, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self.max_bytes = max_bytes
         self.max_bad = max_bad
         self.live: dict[str, Any] = {}
@@ -60,8 +71,8 @@ class ServerSession:
         self._bad_frames = 0
         self._bad_since = 0.0
 
-    def receive(self, text: str, now: float) -> Step:
-        """What one text frame leads to. `now` is in seconds, of any monotonic clock."""
+    def receive(self, text: str) -> Step:
+        """What one text frame leads to."""
         if len(text) > self.max_bytes or (
             not text.isascii() and len(text.encode(errors="surrogatepass")) > self.max_bytes
         ):
@@ -69,7 +80,7 @@ class ServerSession:
         try:
             frame = decode(text)
         except BadFrame as bad:
-            return self._refuse(bad, now)
+            return self._refuse(bad)
         if frame.route == "PING":
             self.heartbeats = True
             return Answer(pong(frame.uuid))
@@ -77,11 +88,12 @@ class ServerSession:
             return Answer(refusal(frame.uuid, Duplicate("a request with this uuid is in flight")))
         return frame
 
-    def _refuse(self, bad: BadFrame, now: float) -> Step:
-        return self.malformed(now) or Answer(refusal_of(bad))
+    def _refuse(self, bad: BadFrame) -> Step:
+        return self.malformed() or Answer(refusal_of(bad))
 
-    def malformed(self, now: float) -> Close | None:
+    def malformed(self) -> Close | None:
         """Count a malformed frame; a Close where there were too many."""
+        now = self._clock()
         if now - self._bad_since > self.BAD_WINDOW:
             self._bad_since = now
             self._bad_frames = 0
