@@ -76,6 +76,7 @@ class Call:
     timer: asyncio.TimerHandle | None = None
     ended_by: str | None = None
     holds_order = False
+    released = False
     settled = False
     answered = False
     finished = False

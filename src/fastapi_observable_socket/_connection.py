@@ -336,6 +336,13 @@ class Connection:
             # The task may go on to serve the connection: the cancellation was the call's.
             call.task.uncancel()
         self._suspended.discard(call)
+        self._release(call)
+
+    def _release(self, call: Call) -> None:
+        """Give its place to the next."""
+        if call.released:
+            return
+        call.released = True
         self._running -= 1
         if call.holds_order:
             self._ordered_busy = False
@@ -349,11 +356,10 @@ class Connection:
 
     def _abandon(self, call: Call) -> None:
         """Answer a call that ignores its cancellation; what it still does is its own affair."""
+        logger.warning("route %s ignores its cancellation", escaped(call.frame.route))
         self._settle(call)
         call.gone = True
-        if call.holds_order:
-            call.holds_order = self._ordered_busy = False
-            self._start_postponed()
+        self._release(call)
         self._spawn(self._answer(timed_out(call)))
 
     async def _answer(self, text: str) -> None:
