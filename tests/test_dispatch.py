@@ -114,7 +114,7 @@ class UserInDatabase(User):
         (decimal.Decimal("1.5"), "1.5"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (b"ab", "YWI="),
-        ("\\ud800", "\\ud800"),
+        ("\ud800", "\ud800"),
         ({1: "a"}, {"1": "a"}),
     ],
 )
@@ -726,7 +726,7 @@ def test_with_the_option_but_without_an_app_all_is_as_without(ask):
 # --- what the route does not know of
 
 
-@pytest.mark.parametrize("uuid", [0, -1, 7, "7", "a b", "ü", 2**53 - 1, "\\ud800"])
+@pytest.mark.parametrize("uuid", [0, -1, 7, "7", "a b", "ü", 2**53 - 1])
 def test_an_answer_carries_the_uuid_of_its_request_in_its_type(run, uuid):
     router = SocketRouter()
 
@@ -740,8 +740,6 @@ def test_an_answer_carries_the_uuid_of_its_request_in_its_type(run, uuid):
             frame = await client.receive()
             assert (frame["uuid"], type(frame["uuid"])) == (uuid, type(uuid))
 
-    if uuid == "\\ud800":
-        pytest.skip("not a uuid that this end of the test can read")
     run(talk())
 
 
