@@ -46,7 +46,7 @@ class SocketClosed(Exception):
     """The application closed the socket; `code` and `reason` are those of its close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"closed with {code} {reason!r}".rstrip(" '"))
+        super().__init__(f"closed with {code} {reason!r}" if reason else f"closed with {code}")
         self.code = code
         self.reason = reason
 
