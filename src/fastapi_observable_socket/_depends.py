@@ -385,10 +385,8 @@ def _handshake(p: Parameter, marker: params.Param, fits: "TypeAdapter[Any]") -> 
             return fitted(fits, model.of(values), (place,))
         if place == "query" and p.marker is None and name in call.ws.path_params:
             values = call.ws.path_params
-        if is_many and hasattr(values, "getlist"):
-            found: Any = values.getlist(name) or EMPTY
-        else:
-            found = values.get(name, EMPTY)
+        getlist = getattr(values, "getlist", None) if is_many else None
+        found = values.get(name, EMPTY) if getlist is None else getlist(name) or EMPTY
         if found is EMPTY and factory is not None:
             return factory()  # type: ignore[call-arg]  # the form that takes data is for models
         return fitted(fits, found, (place, name), default)
@@ -426,11 +424,11 @@ class _Model:
 
     def of(self, values: Any) -> dict[str, Any]:
         found = dict(values)
+        getlist = getattr(values, "getlist", None)
         for key, name, is_many in self._fields:
             if name in values:
                 found.pop(name, None)
-                many = is_many and hasattr(values, "getlist")
-                found[key] = values.getlist(name) if many else values[name]
+                found[key] = getlist(name) if is_many and getlist is not None else values[name]
         return found
 
 

@@ -46,7 +46,7 @@ class Gate:
             raise TypeError("allowed_origins is a list of origins, not one string")
         self._access_logic = access_logic
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
-        self._deny = deny
+        self._deny: Literal["close", "http"] = deny
         self._max = default_max_connections() if max_connections is None else max_connections
         self._inside = 0
 
