@@ -238,6 +238,7 @@ def test_a_peer_that_never_reads_is_cut_and_its_socket_freed(serve: Serve, stage
     peer.drop()
 
 
+@pytest.mark.slow
 def test_a_peer_that_never_reads_its_pongs_is_cut(serve: Serve, stage: Stage) -> None:
     server = serve(build(stage, send_timeout=0.5))
     before = resident_bytes()
@@ -270,6 +271,7 @@ def test_the_waiting_calls_of_a_peer_that_is_cut_are_cancelled(serve: Serve, sta
     peer.drop()
 
 
+@pytest.mark.slow
 def test_a_peer_that_reads_late_gets_every_answer(serve: Serve, stage: Stage) -> None:
     server = serve(build(stage, send_timeout=60))
     with server.connect(receive_buffer=4096) as peer:
@@ -395,6 +397,7 @@ def test_a_router_that_rejects_answers_429_beyond_its_limit(serve: Serve, stage:
     server.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_malformed_floods_end_themselves_and_hold_up_nobody(server: Server) -> None:
     floods = [server.connect() for _ in range(20)]
     for peer in floods:
