@@ -1,11 +1,12 @@
 #!/bin/sh
 # Serves examples/demo, and says where.
 #
-# Makes .venv beside this script's folder at the first run; needs Python 3.11 or newer.
+# At the first run makes .venv beside this script's folder, and js/dist, the client of the page;
+# needs Python 3.11, Node 20, or newer, and npm.
 #
 #   PORT         the port; without it 8000, or the next that is free
 #   HOST         the address to listen at; without it 127.0.0.1
-#   DEMO_PYTHON  an interpreter that has all that is needed: no .venv is made
+#   DEMO_PYTHON  an interpreter that has all that is needed: nothing is installed or built
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -57,6 +58,41 @@ install() {
     touch .venv/demo-is-installed
 }
 
+# --- The client of the page
+
+# Newer than what it was built from: nothing to do.
+is_built() {
+    [ -e js/dist/index.mjs ] &&
+        [ -z "$(find js/src js/package.json js/tsdown.config.ts -newer js/dist/index.mjs)" ]
+}
+
+has_tools() {
+    [ -n "$(find node_modules/.package-lock.json -newer package-lock.json 2>/dev/null)" ]
+}
+
+quietly() {
+    said=$("$@" 2>&1) || {
+        say "$said"
+        return 1
+    }
+}
+
+build() {
+    if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null ||
+        ! npm --version >/dev/null 2>&1; then
+        say "The page's client is built with Node 20 or newer and npm: node is" \
+            "$(node --version 2>/dev/null || echo 'not installed'), npm is" \
+            "$(npm --version 2>/dev/null || echo 'not installed')."
+        say "Get them from https://nodejs.org/ or your system's packages."
+        return 1
+    fi
+    say "Building the client of the page (the first time only) ..."
+    cd js
+    has_tools || quietly npm ci --no-audit --no-fund
+    quietly npm run build
+    cd ..
+}
+
 if [ -n "${DEMO_PYTHON:-}" ]; then
     python=$DEMO_PYTHON
 else
@@ -67,6 +103,7 @@ else
     fi
     [ -e .venv ] || make_environment
     is_installed || install
+    is_built || build
 fi
 
 # --- Where to serve
@@ -90,6 +127,9 @@ else:
     sys.exit(f"{host}:{wanted or '8000 to 8099'}: {why}. Choose another: PORT=9000 make demo")
 EOF
 ) || exit 1
+
+[ -e js/dist/index.mjs ] ||
+    say "The page will not work: its client is not built (npm ci && npm run build in js/)."
 
 # --- Tells the address once the server answers, and is gone
 

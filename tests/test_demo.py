@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -92,7 +94,7 @@ class Demo:
 
 
 class Page:
-    """Sends the frames that socket.js sends."""
+    """Sends the frames that the page's client sends."""
 
     def __init__(self, ws: ClientConnection) -> None:
         self.ws = ws
@@ -137,9 +139,23 @@ def test_the_page_and_its_files_are_served_from_here(demo: Demo):
     for path in re.findall(r'(?:src|href)="([^"]+)"', page):
         assert path.startswith("/static/")
         assert demo.get(path)[1]
-    kind, client = demo.get("/static/socket.js")
+    kind, script = demo.get("/static/page.js")
     assert kind.startswith("text/javascript")
-    assert "new WebSocket" in client
+    for path in re.findall(r"from '\./([^']+)'", script):
+        assert demo.get(f"/static/{path}")[1]
+
+
+def test_the_client_of_the_page_is_served_or_missed_aloud(demo: Demo):
+    place = re.search(r'"fastapi-observable-socket": "([^"]+)"', demo.get("/")[1])
+    assert place
+    if (ROOT / "js" / "dist" / "index.mjs").exists():
+        kind, client = demo.get(place[1])
+        assert "javascript" in kind
+        assert "ObservableSocket" in client
+    else:
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            demo.get(place[1])
+        assert "its client is not built" in demo.output
 
 
 def test_every_route_that_the_page_calls_exists(demo: Demo):
@@ -402,3 +418,91 @@ def test_a_port_that_cannot_be_had_is_told_in_one_line(port: str):
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert "PORT=" in ended.stderr
+
+
+# --- the client of the page
+
+
+class Clone:
+    """A clone whose Python part is set up, on a machine that has `tools` and no others."""
+
+    NPM = """#!/bin/sh
+    case $1 in
+        ci) mkdir -p node_modules && touch node_modules/.package-lock.json ;;
+        run) mkdir -p dist && touch dist/index.mjs ;;
+        *) exit ;;
+    esac
+    echo "$1" >> ../told-to-npm
+    """
+
+    def __init__(self, folder: Path, tools: dict[str, str]) -> None:
+        self.folder = folder
+        for name in ("js/src/index.ts", "js/package.json", "js/package-lock.json"):
+            self.write(name, "")
+        for name in ("js/tsdown.config.ts", "pyproject.toml", "examples/demo/requirements.txt"):
+            self.write(name, "")
+        self.write("scripts/demo.sh", (ROOT / "scripts" / "demo.sh").read_text())
+        for name, text in tools.items():
+            self.write(f"tools/{name}", text)
+        (folder / "tools").mkdir(exist_ok=True)
+        for name in ("sh", "dirname", "find", "touch", "mkdir"):
+            (folder / "tools" / name).symlink_to(str(shutil.which(name)))
+        self.write(".venv/bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        self.write(".venv/demo-is-installed", "", age=0)
+
+    def write(self, name: str, text: str, age: float = 60) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+        os.utime(path, (time.time() - age,) * 2)
+
+    def start(self) -> tuple[str, list[str]]:
+        """What it said, and what it told npm, until it came to a port that there is not."""
+        (self.folder / "told-to-npm").write_text("")
+        ended = subprocess.run(
+            ["sh", str(self.folder / "scripts" / "demo.sh")],
+            env={"PATH": str(self.folder / "tools"), "PORT": "none"},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert ended.returncode == 1
+        return ended.stderr, (self.folder / "told-to-npm").read_text().splitlines()
+
+
+def test_the_client_is_built_once_and_again_when_its_source_is_newer(tmp_path: Path):
+    clone = Clone(tmp_path, {"node": "#!/bin/sh\n", "npm": Clone.NPM})
+    assert clone.start()[1] == ["ci", "run"]
+    assert clone.start()[1] == []
+    clone.write("js/src/wire.ts", "", age=-60)
+    assert clone.start()[1] == ["run"]
+    clone.write("js/package-lock.json", "", age=-60)
+    assert clone.start()[1] == ["ci", "run"]
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        {},
+        {"node": "#!/bin/sh\necho v18.0.0; [ $1 = --version ]", "npm": Clone.NPM},
+        {"node": "#!/bin/sh\n"},
+    ],
+    ids=["no node", "an old node", "no npm"],
+)
+def test_a_machine_that_cannot_build_the_client_is_told_what_it_lacks(
+    tmp_path: Path, tools: dict[str, str]
+):
+    said, told = Clone(tmp_path, tools).start()
+    assert "Node 20 or newer and npm" in said
+    assert told == []
+    assert "PORT=" not in said
+
+
+def test_a_failing_build_is_shown(tmp_path: Path):
+    clone = Clone(
+        tmp_path, {"node": "#!/bin/sh\n", "npm": "#!/bin/sh\necho no network; [ $1 != ci ]"}
+    )
+    said, _ = clone.start()
+    assert "no network" in said
+    assert "PORT=" not in said

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from db import Database, engine, prepare, sessions
-from fastapi import Body, Cookie, FastAPI, HTTPException, Response, WebSocket
+from fastapi import Body, Cookie, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from models import (
@@ -33,6 +33,7 @@ from models import (
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from starlette.middleware.base import RequestResponseEndpoint
 
 from fastapi_observable_socket import (
     HandlerResult,
@@ -44,6 +45,7 @@ from fastapi_observable_socket import (
 )
 
 STATIC = Path(__file__).with_name("static")
+CLIENT = Path(__file__).parents[2] / "js" / "dist"
 
 
 @asynccontextmanager
@@ -267,7 +269,19 @@ async def slow(payload: Nap) -> Nap:
 # --- The page and its socket
 
 router.mount(app, "/ws")
+
+
+@app.middleware("http")
+async def ask_again(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Browsers keep files for a while, unasked. These are here to be changed."""
+    response = await call_next(request)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
 app.mount("/static", StaticFiles(directory=STATIC), name="static")
+if CLIENT.exists():  # else the page says what is missing
+    app.mount("/client", StaticFiles(directory=CLIENT), name="client")
 
 
 @app.get("/", include_in_schema=False)

@@ -1,99 +1,83 @@
-// The page: shows what the routes answer. How a call travels is socket.js's part.
+// The page: calls the routes of app.py, and shows what they answer.
 
-import { open } from './socket.js'
-
-const $ = (id) => document.getElementById(id)
-
-/** An element with properties and children; text stays text, whatever it contains. */
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties)
-  made.append(...children)
-  return made
-}
+import {
+  ConnectionLostError,
+  ObservableSocket,
+  ResponseError,
+  TimeoutError,
+} from 'fastapi-observable-socket'
+import { $, element } from './dom.js'
+import { ShownWebSocket } from './wire.js'
 
 let me = null // { id, name }, or null for nobody
 let shown = null // the id of the article in the reader
 let editing = null // the article in the editor, or null for a new one
 
-// --- The connection
+// --- The connection. It comes back by itself; here it is only shown.
+
+const socket = new ObservableSocket('/ws', { WebSocket: ShownWebSocket })
 
 const STATES = {
-  connecting: () => 'connecting …',
-  connected: () => 'connected',
-  waiting: (wait) => `connection lost, back in ${Math.ceil(wait / 1000)} s`,
-  refused: (reason) => `the server refused: ${reason}`,
+  connecting: 'connecting …',
+  open: 'connected',
+  waiting: 'no connection, and on the way back by itself',
+  closed: 'closed',
 }
 
-const socket = open('/ws', {
-  onState(state, detail) {
-    $('state').textContent = STATES[state](detail)
-    $('state').dataset.state = state
-    if (state === 'connected') greet().catch(show)
-  },
+function showState(state) {
+  $('state').textContent = STATES[state]
+  $('state').dataset.state = state
+  $('hang-up').textContent = state === 'open' ? 'Hang up' : 'Connect now'
+  $('hang-up').hidden = state === 'connecting'
+}
+
+showState(socket.state)
+socket.on('state', showState)
+socket.on('state', (state) => state === 'open' && greet())
+socket.on('close', ({ code, reason, reconnects }) => {
+  if (!reconnects) $('state').textContent = `closed: ${reason || code}`
 })
+
+$('hang-up').onclick = () => {
+  if (socket.state === 'open') socket.close(1000, 'you hung up')
+  else socket.reconnect()
+}
 
 /** Everything that depends on who we are, as soon as a new connection knows it. */
 async function greet() {
-  await Promise.all([learnWhoIsWho(), listArticles()])
-  if (shown !== null) await read(shown)
-}
-
-// --- Calls, and what is shown of them
-
-/** As socket.call, but raises for error statuses, and shows the frames. */
-async function call(route, payload, headers = {}) {
-  const entry = logged(route)
   try {
-    const answer = await socket.call(route, payload, headers)
-    entry.answered({ route, headers, payload }, answer)
-    if (answer.status >= 200 && answer.status < 300) return answer.payload
-    throw Object.assign(new Error(answer.payload?.message ?? 'failed'), answer)
+    await Promise.all([learnWhoIsWho(), listArticles()])
+    if (shown !== null) await read(shown)
   } catch (error) {
-    entry.failed(error)
-    throw error
+    // Lost again meanwhile: the next connection greets anew.
+    if (!(error instanceof ConnectionLostError)) show(error)
   }
 }
 
-function logged(route) {
-  const started = performance.now()
-  const status = element('b', { textContent: '…' })
-  const time = element('span', { className: 'time' })
-  const summary = element('summary', {}, status, element('code', { textContent: route }), time)
-  const details = element('details', {}, summary)
-  const item = element('li', { className: 'pending' }, details)
-  $('wire').prepend(item)
-  while ($('wire').children.length > 30) $('wire').lastChild.remove()
-  return {
-    answered(request, answer) {
-      item.className = answer.status < 300 ? 'good' : 'bad'
-      status.textContent = answer.status
-      time.textContent = `${Math.round(performance.now() - started)} ms`
-      details.append(frame('→', { uuid: answer.uuid, ...request }), frame('←', answer))
-    },
-    failed(error) {
-      if (item.className !== 'pending') return
-      item.className = 'bad'
-      status.textContent = 'lost'
-      details.append(error.message)
-    },
-  }
-}
+// --- What can go wrong, in words. An answer that is no 2xx is an error like any other.
 
-const frame = (arrow, content) =>
-  element('pre', { textContent: `${arrow} ${JSON.stringify(content)}` })
+function explain(error) {
+  if (error instanceof ResponseError) return error.message // the server's own words
+  if (error instanceof TimeoutError) return 'there was no answer in time'
+  if (!(error instanceof ConnectionLostError)) return error.message
+  // The client never sends anything twice: after a loss, only a person knows what is safe to repeat.
+  return error.sent
+    ? 'the connection was lost before the answer came: it may have been done, or not'
+    : 'there is no connection, and nothing was sent'
+}
 
 /** An error that no part of the page has a place for. */
 function show(error) {
   $('reader').replaceChildren(
     element('h2', { textContent: error.status ?? 'No answer' }),
-    element('p', { textContent: error.message }),
+    element('p', { textContent: explain(error) }),
   )
 }
 
 // --- Who is who
 
 async function learnWhoIsWho() {
-  const { user, people } = await call('me')
+  const { user, people } = await socket.call('me')
   me = user
   $('person').replaceChildren(
     element('option', { value: '', textContent: 'nobody' }),
@@ -113,7 +97,7 @@ $('person').onchange = async () => {
       body: JSON.stringify({ person }),
     })
     // The cookie travels with the handshake: a new person needs a new connection.
-    socket.reopen()
+    socket.reconnect()
   } catch (error) {
     $('person').value = me?.id ?? ''
     show(error)
@@ -125,7 +109,7 @@ $('person').onchange = async () => {
 const BADGES = { PUBLIC: '', MEMBERS: 'members', AUTHOR: 'author only' }
 
 async function listArticles() {
-  const articles = await call('list-articles')
+  const articles = await socket.call('list-articles')
   $('articles').replaceChildren(
     ...articles.map(({ id, title, author, access }) => {
       const button = element(
@@ -152,14 +136,19 @@ async function choose(id) {
   $('reader').scrollIntoView({ block: 'nearest', behavior: 'smooth' })
 }
 
+let reading = new AbortController()
+
 async function read(id) {
   shown = id
   mark()
+  reading.abort() // who chooses another article does not want the last one any more
+  reading = new AbortController()
+  const { signal } = reading
   try {
-    const article = await call('get-article', undefined, { article: String(id) })
-    if (shown === id) display(article)
+    const headers = { article: String(id) }
+    display(await socket.call('get-article', undefined, { headers, signal }))
   } catch (error) {
-    if (shown === id) refuse(error)
+    if (!signal.aborted) refuse(error)
   }
 }
 
@@ -175,7 +164,7 @@ function display(article) {
 }
 
 function refuse(error) {
-  if (error.status !== 403) return show(error)
+  if (!(error instanceof ResponseError && error.status === 403)) return show(error)
   $('reader').replaceChildren(
     element('h2', { textContent: 'Not for you' }),
     element('p', {
@@ -211,21 +200,22 @@ const own = () => (editing ? { article: String(editing.id) } : {})
 
 for (const name of ['title', 'body']) {
   let typing
+  let checking = new AbortController()
   $(name).oninput = () => {
     clearTimeout(typing)
-    typing = setTimeout(() => check(name), 150)
+    checking.abort() // its answer would be about another text
+    checking = new AbortController()
+    typing = setTimeout(check, 150, name, checking.signal)
   }
 }
 
-/** Ask the server about one field, while it is typed. */
-async function check(field) {
-  const value = $(field).value
+/** Ask the server about one field, while it is typed. A late answer is no answer: saving asks again. */
+async function check(field, signal) {
+  const options = { headers: own(), signal, timeout: 3_000 }
   try {
-    const { message } = await call('check-field', { field, value }, own())
-    if ($(field).value === value) complain(field, message) // else a later answer is on its way
-  } catch {
-    // Saving asks again.
-  }
+    const { message } = await socket.call('check-field', { field, value: $(field).value }, options)
+    complain(field, message)
+  } catch {}
 }
 
 $('write').onclick = () => edit()
@@ -235,16 +225,18 @@ $('editor').onsubmit = async (event) => {
   event.preventDefault()
   $('editor-error').textContent = ''
   const draft = Object.fromEntries(FIELDS.map((name) => [name, $(name).value]))
+  const route = editing ? 'edit-article' : 'add-article'
   try {
-    const article = await call(editing ? 'edit-article' : 'add-article', draft, own())
+    const article = await socket.call(route, draft, { headers: own() })
     $('editor').hidden = true
+    reading.abort()
     shown = article.id
     display(article)
     $('reader').focus()
-    await listArticles()
   } catch (error) {
-    showMisfit(error)
+    return showMisfit(error)
   }
+  listArticles().catch(show)
 }
 
 /** FastAPI's list of errors, each at its field. */
@@ -252,10 +244,10 @@ function showMisfit(error) {
   const misfits = (error.payload?.detail ?? []).filter(({ loc }) => FIELDS.includes(loc[1]))
   for (const { loc, msg } of misfits) complain(loc[1], msg)
   if (misfits.length) $(misfits[0].loc[1]).focus()
-  else $('editor-error').textContent = error.message
+  else $('editor-error').textContent = `Not saved: ${explain(error)}.`
 }
 
-// --- The quick one and the slow one
+// --- The quick ones and the slow ones
 
 $('sum').onsubmit = async (event) => {
   event.preventDefault()
@@ -265,30 +257,35 @@ $('sum').onsubmit = async (event) => {
     .filter(Boolean)
     .map((text) => (Number.isFinite(Number(text)) ? Number(text) : text))
   try {
-    const { sum } = await call('math/sum', numbers)
+    const { sum } = await socket.call('math/sum', numbers)
     $('total').textContent = `= ${sum}`
   } catch (error) {
     const [misfit] = error.payload?.detail ?? []
-    $('total').textContent = misfit ? `number ${misfit.loc[1] + 1}: ${misfit.msg}` : error.message
+    $('total').textContent = misfit ? `number ${misfit.loc[1] + 1}: ${misfit.msg}` : explain(error)
   }
 }
 
 $('race').onclick = async () => {
+  const stop = new AbortController()
+  $('stop').onclick = () => stop.abort(new Error('stopped'))
   $('race').disabled = true
+  $('stop').disabled = false
   $('finish').replaceChildren()
   const arrives = async (name, answer) => {
     const started = performance.now()
     const outcome = await answer.then(
       () => `after ${Math.round(performance.now() - started)} ms`,
-      (error) => error.message,
+      (error) => explain(error),
     )
     $('finish').append(element('li', { textContent: `${name}: ${outcome}` }))
   }
   await Promise.all([
-    arrives('the slow one', call('slow', { seconds: 2 })),
-    arrives('1 + 1', call('math/sum', [1, 1])),
-    arrives('2 + 2', call('math/sum', [2, 2])),
-    arrives('the list of articles', call('list-articles')),
+    arrives('the slow one', socket.call('slow', { seconds: 2 }, { signal: stop.signal })),
+    arrives('the impatient one', socket.call('slow', { seconds: 2 }, { timeout: 1_000 })),
+    arrives('1 + 1', socket.call('math/sum', [1, 1])),
+    arrives('2 + 2', socket.call('math/sum', [2, 2])),
+    arrives('the list of articles', socket.call('list-articles')),
   ])
   $('race').disabled = false
+  $('stop').disabled = true
 }
