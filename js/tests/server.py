@@ -80,11 +80,6 @@ async def reported():
     return reports
 
 
-@app.get("/pid")
-async def pid():
-    return "alive"
-
-
 @app.get("/page/{name:path}")
 async def page(name: str):
     if name.endswith(".html"):

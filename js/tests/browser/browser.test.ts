@@ -1,13 +1,13 @@
 /** The built package in a real Chromium, against the real router. */
 
 import { build } from 'esbuild'
-import { existsSync, mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { ObservableSocket } from '../../src/index.js'
+import { launch, out, reasonNot } from '../support/chromium.js'
 import { Wire } from '../support/proxy.js'
-import { freePort, PythonServer, unavailable } from '../support/python.js'
+import { freePort, PythonServer } from '../support/python.js'
 
 declare global {
   // In the page.
@@ -16,11 +16,7 @@ declare global {
 }
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const out = here('../../.out/')
-const executablePath = process.env.FOS_BROWSER ?? '/usr/bin/chromium'
-const reason = unavailable() ?? (existsSync(executablePath) ? undefined : `no browser at ${executablePath}: set FOS_BROWSER`)
-if (reason && process.env.FOS_REQUIRE_BROWSER === '1') throw new Error(reason)
-if (reason) console.warn(`skipped: ${reason}`)
+const reason = reasonNot()
 
 describe.skipIf(reason)('in Chromium', () => {
   let browser: Browser
@@ -31,7 +27,6 @@ describe.skipIf(reason)('in Chromium', () => {
   let complaints: string[]
 
   beforeAll(async () => {
-    mkdirSync(out, { recursive: true })
     await build({
       entryPoints: ['plain.ts', 'react.tsx', 'compat.tsx'].map((name) => here(`pages/${name}`)),
       bundle: true,
@@ -42,21 +37,7 @@ describe.skipIf(reason)('in Chromium', () => {
     })
     server = await new PythonServer(await freePort()).start()
     wire = await new Wire(await freePort(), server.port).open()
-    browser = await chromium.launch({
-      executablePath,
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        '--host-resolver-rules=MAP insecure.test 127.0.0.1',
-      ],
-      // Playwright’s default keeps every page out of it.
-      ignoreDefaultArgs: ['--disable-back-forward-cache'],
-    })
+    browser = await launch()
   })
   afterAll(async () => {
     await browser?.close()

@@ -6,6 +6,7 @@ export class Wire {
   #pairs: [Socket, Socket][] = []
   #server: Server | undefined
   #cut = false
+  #unplugged = false
 
   constructor(
     readonly port: number,
@@ -14,6 +15,7 @@ export class Wire {
 
   async open(): Promise<this> {
     this.#server = createServer((near) => {
+      if (this.#unplugged) return near.destroy()
       const far = connect(this.to, '127.0.0.1')
       this.#pairs.push([near, far])
       for (const end of [near, far]) {
@@ -34,8 +36,14 @@ export class Wire {
 
   /** What was open when it was cut stays dead. */
   mend(): void {
+    this.unplug()
+    this.#cut = this.#unplugged = false
+  }
+
+  /** Pulled out aloud: what is open ends at once, and so does whatever comes, until it is mended. */
+  unplug(): void {
+    this.#unplugged = true
     for (const [near, far] of this.#pairs.splice(0)) near.destroy(), far.destroy()
-    this.#cut = false
   }
 
   close(): void {
