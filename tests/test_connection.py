@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from fastapi_observable_socket import SocketRouter
-from fastapi_observable_socket._connection import close, shortened
+from fastapi_observable_socket._closing import close, shortened
 from fastapi_observable_socket.testing import SocketClosed, SocketTestClient
 
 variable = contextvars.ContextVar("variable", default="outside")

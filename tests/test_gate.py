@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fastapi_observable_socket import SocketRouter
 from fastapi_observable_socket import _gate as gate
-from fastapi_observable_socket._connection import close, shortened
+from fastapi_observable_socket._closing import close, shortened
 from fastapi_observable_socket.testing import SocketClosed, SocketRejected, SocketTestClient
 
 
@@ -396,7 +396,7 @@ def test_a_close_that_nobody_takes_drops_the_transport(run, monkeypatch):
             await asyncio.Event().wait()
 
     server = Server()
-    monkeypatch.setattr("fastapi_observable_socket._connection.CLOSE_TIMEOUT", 0.01)
+    monkeypatch.setattr("fastapi_observable_socket._closing.CLOSE_TIMEOUT", 0.01)
     run(close(server.send, 1008, "why"))
     assert server.transport.aborted
 

@@ -11,7 +11,6 @@ one that waits holds up nobody.
 
 import asyncio
 import contextvars
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,30 +18,22 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketState
 
 from ._call import Call, Shared
-from ._compat import abort_transport
+from ._calls import Calls, stubborn
+from ._closing import close
 from ._dispatch import Dispatcher, timed_out
 from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
 from ._outbox import Outbox
 from ._route import Route
-from ._session import Answer, Close, ServerSession, uuid_key
+from ._session import Answer, Close, ServerSession
 from ._status import CloseCode
 from ._wire import Frame, refusal
-
-CLOSE_TIMEOUT = 1.0
-"""Seconds that a close frame may take; after that the transport is dropped."""
 
 FAIR_SHARE = 256
 """Frames that are handled in a row before other connections get their turn."""
 
-GRACE = 1.0
-"""Seconds that a call has to end after its time-out, until it is answered without it."""
-
 PATIENCE = 5
 """Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
-
-TWINS: Mapping[int, int] = {1003: 4003, 1008: 4403, 1009: 4009, 1011: 4011, 1012: 4012, 1013: 4013}
-"""Sent where a server below refuses a code: daphne knows 1000 and 3000 to 4999 only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +55,7 @@ class Connection:
     """One accepted socket and its calls, until both are gone."""
 
     __slots__ = (
+        "_calls",
         "_carried",
         "_context",
         "_dispatcher",
@@ -71,24 +63,20 @@ class Connection:
         "_heard",
         "_heard_at",
         "_idle_timer",
-        "_in_order",
+        "_interrupted",
         "_limits",
         "_live",
         "_loop",
         "_most",
-        "_ordered_busy",
         "_outbox",
-        "_parked",
         "_reader",
         "_receive",
         "_room",
         "_routes",
-        "_running",
         "_send",
         "_session",
         "_shared",
         "_stalled",
-        "_suspended",
         "_tasks",
         "_watching",
     )
@@ -125,13 +113,12 @@ class Connection:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._suspended: set[Call] = set()
+        self._calls = Calls(
+            self._live, limits.max_in_flight, self._start, self._abandoned, self._wake_reader
+        )
         self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
-        self._running = 0
-        self._ordered_busy = False
-        self._parked: deque[Call] = deque()
-        self._in_order: deque[Call] = deque()
+        self._interrupted = False
         self._heard = False
         self._heard_at = self._loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -143,13 +130,17 @@ class Connection:
         cancellation.
         """
         self._plan_idle_check()
+        main = asyncio.current_task()
+        assert main is not None
+        self._reader = main
         try:
-            self._reader = asyncio.current_task()
             await self._read()
             await self._ended  # another task may be reading by now
         except asyncio.CancelledError:
-            await self._end(CloseCode.SERVICE_RESTART, "service restart")
-            raise
+            if not self._interrupted:
+                await self._end(CloseCode.SERVICE_RESTART, "service restart")
+                raise
+            main.uncancel()  # it was we who called the task back from reading
         finally:
             await self._leave()
 
@@ -235,15 +226,12 @@ class Connection:
         if route is None:
             return Answer(refusal(frame.uuid, NotFound(f"no route {frame.route!r}")))
         call = Call(frame, self._shared, route)
-        if self._running < self._limits.max_in_flight and not (
-            route.ordered and (self._ordered_busy or self._in_order)
-        ):
+        if self._calls.may_begin(call):
             return call
         if self._limits.reject_overflow and len(self._live) >= self._limits.max_in_flight:
             error = TooManyRequests("too many requests in flight")
             return Answer(refusal(frame.uuid, error))
-        self._live[uuid_key(frame.uuid)] = call
-        (self._in_order if route.ordered else self._parked).append(call)
+        self._calls.postpone(call)
         return None
 
     async def _wait_for_room(self) -> None:
@@ -265,7 +253,7 @@ class Connection:
     async def _complete(self, call: Call, text: str | None) -> None:
         """Everything after the answer is known; `text` is None where it is out."""
         try:
-            self._settle(call)
+            self._calls.settle(call)
             if text is not None and not call.gone:
                 self._watch_send()
                 await self._outbox.put(text)
@@ -281,103 +269,30 @@ class Connection:
         except Exception as error:
             failure("failed after the answer", error, route=call.frame.route, uuid=call.frame.uuid)
         finally:
-            self._finished(call)
+            self._calls.finished(call)
 
     def _hand_over(self) -> None:
         """The call that the reading task carries keeps that task; another reads on."""
         call, self._carried = self._carried, None
         assert call is not None
-        call.task = self._reader
-        self._began(call)
+        self._calls.begin(call, self._reader)
         if not self._ended.done():
             self._reader = self._spawn(self._read(), self._context.copy())
-        elif self._must_end(call):
-            self._stop(call)
+        else:
+            self._calls.end(call)
 
-    def _began(self, call: Call) -> None:
-        """From here on `call` counts, until it is `_finished`."""
-        self._running += 1
-        self._suspended.add(call)
-        if call.route.ordered:
-            call.holds_order = self._ordered_busy = True
-        if not call.settled:
-            self._live[uuid_key(call.frame.uuid)] = call
-            call.timer = self._loop.call_later(call.route.timeout, self._time_out, call)
+    def _start(self, call: Call) -> "asyncio.Task[None]":
+        task = self._spawn(self._perform(call))
+        # Not only in `_perform`: a task cancelled before its first step runs none of it.
+        task.add_done_callback(lambda _: self._calls.finished(call))
+        return task
 
-    def _start_postponed(self) -> None:
-        while self._running < self._limits.max_in_flight:
-            if self._in_order and not self._ordered_busy:
-                call = self._in_order.popleft()
-            elif self._parked:
-                call = self._parked.popleft()
-            else:
-                return
-            call.task = self._spawn(self._perform(call))
-            self._began(call)
-            # Not only in `_perform`: a task cancelled before its first step runs none of it.
-            call.task.add_done_callback(lambda _, call=call: self._finished(call))  # type: ignore[misc]
-
-    def _settle(self, call: Call) -> None:
-        """Its answer is ready: its uuid is free again, and time no longer counts."""
-        if call.settled:
-            return
-        call.settled = True
-        if call.timer is not None:
-            call.timer.cancel()
-        if call.task is not None:
-            self._live.pop(uuid_key(call.frame.uuid), None)
-
-    def _finished(self, call: Call) -> None:
-        if call.finished or call.task is None:
-            return
-        call.finished = True
-        self._settle(call)
-        if call.ended_by is not None:
-            # The task may go on to serve the connection: the cancellation was the call's.
-            call.task.uncancel()
-        self._suspended.discard(call)
-        self._release(call)
-
-    def _release(self, call: Call) -> None:
-        """Give its place to the next."""
-        if call.released:
-            return
-        call.released = True
-        self._running -= 1
-        if call.holds_order:
-            self._ordered_busy = False
-        if self._in_order or self._parked:
-            self._start_postponed()
-        self._wake_reader()
-
-    def _time_out(self, call: Call) -> None:
-        self._stop(call, "timeout")
-        call.timer = self._loop.call_later(GRACE, self._abandon, call)
-
-    def _abandon(self, call: Call) -> None:
-        """Answer a call that ignores its cancellation; what it still does is its own affair."""
-        logger.warning("route %s ignores its cancellation", escaped(call.frame.route))
-        self._settle(call)
-        call.gone = True
-        self._release(call)
+    def _abandoned(self, call: Call) -> None:
         self._spawn(self._answer(timed_out(call)))
 
     async def _answer(self, text: str) -> None:
         self._watch_send()
         await self._outbox.put(text)
-
-    def _watch_send(self) -> None:
-        if not self._watching:
-            self._watch()
-
-    def _must_end(self, call: Call) -> bool:
-        """Whether a call has no more business once its peer is gone."""
-        return not call.answered and not call.route.shield
-
-    def _stop(self, call: Call, why: str = "gone") -> None:
-        if call.ended_by is None and call.task is not None:
-            call.ended_by = why
-            call.task.cancel()
 
     # --- writing
 
@@ -385,6 +300,10 @@ class Connection:
         # Servers have many words for it, none of them common: the peer is gone.
         logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
         self._finish()
+
+    def _watch_send(self) -> None:
+        if not self._watching:
+            self._watch()
 
     def _check_stalled(self, sent: int) -> None:
         """Cut a peer that took nothing since this was planned, when `sent` texts were out."""
@@ -404,7 +323,7 @@ class Connection:
         # Looks often and reads no clock for each frame: a connection is closed up to an
         # eighth later than it could be.
         limits, now = self._limits, self._loop.time()
-        if self._heard or self._suspended:
+        if self._heard or self._calls.begun:
             self._heard = False
             self._heard_at = now
         heartbeats = self._session.heartbeats
@@ -436,15 +355,10 @@ class Connection:
             return
         self._ended.set_result(None)
         self._outbox.close()
-        self._parked.clear()
-        self._in_order.clear()
-        me = asyncio.current_task()
-        for call in list(self._suspended):
-            call.gone = True
-            if self._must_end(call) and call.task is not me:
-                self._stop(call)
+        self._calls.end_all()
         reader, self._reader = self._reader, None
-        if reader in self._tasks and reader is not me:
+        if reader is not None and reader is not asyncio.current_task():
+            self._interrupted = True
             reader.cancel()
 
     async def _leave(self) -> None:
@@ -456,15 +370,15 @@ class Connection:
         patience = PATIENCE
         while self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=1)
-            stubborn = [c for c in self._suspended if c.task in pending and self._must_end(c)]
-            if not stubborn:
+            left = stubborn(self._calls.begun, pending)
+            if not left:
                 continue
             patience -= 1
             if not patience:
-                names = ", ".join(sorted({escaped(c.frame.route) for c in stubborn}))
+                names = ", ".join(sorted({escaped(call.frame.route) for call in left}))
                 logger.warning("calls that ignore their cancellation are left alone: %s", names)
                 break
-            for call in stubborn:
+            for call in left:
                 assert call.task is not None
                 call.task.cancel()
         stack, self._shared.stack = self._shared.stack, None
@@ -481,26 +395,3 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def close(send: Callable[[Any], Coroutine[Any, Any, None]], code: int, reason: str) -> None:
-    """Close a socket, by all means: under another code where the server refuses this one,
-    by dropping the transport where the peer takes nothing any more. Raises nothing."""
-    for attempt in filter(None, (int(code), TWINS.get(code))):
-        message = {"type": "websocket.close", "code": attempt, "reason": shortened(reason)}
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await send(message)
-            return
-        except TimeoutError:
-            abort_transport(send)
-            return
-        except Exception as error:
-            logger.debug("close %d failed: %s", attempt, escaped(error))
-    abort_transport(send)
-
-
-def shortened(reason: str) -> str:
-    """At most 123 bytes of UTF-8, cut between characters: more does not fit a close frame
-    (RFC 6455, section 5.5)."""
-    return reason.encode(errors="replace")[:123].decode(errors="ignore")

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ._connection import close
+from ._closing import close
 from ._log import failure
 from ._signature import is_coroutine_function
 from ._status import CloseCode, Status

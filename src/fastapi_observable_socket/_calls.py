@@ -1,0 +1,165 @@
+"""
+The calls of one connection: which run, which wait for their turn, which must end.
+
+Keeps the books and the clocks of calls that wait for something; those that never do are
+over before anyone could ask. Reads and writes nothing: what is to be started, said or
+woken is told to the connection.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from ._call import Call
+from ._log import escaped, logger
+from ._session import uuid_key
+
+GRACE = 1.0
+"""Seconds that a call has to end after its time-out, until it is answered without it."""
+
+
+class Calls:
+    """`live` is the session's table of uuids without an answer; it is kept here.
+
+    `start` begins a call in a task of its own. `abandoned` is told of a call that ignores
+    its time-out, and `freed` whenever a call has given back its place.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_freed",
+        "_in_order",
+        "_live",
+        "_most",
+        "_order_taken",
+        "_parked",
+        "_running",
+        "_start",
+        "begun",
+    )
+
+    def __init__(
+        self,
+        live: dict[str, Any],
+        most: int,
+        start: Callable[[Call], "asyncio.Task[Any]"],
+        abandoned: Callable[[Call], None],
+        freed: Callable[[], None],
+    ) -> None:
+        self._live = live
+        self._most = most
+        self._start = start
+        self._abandoned = abandoned
+        self._freed = freed
+        self._running = 0
+        self._order_taken = False
+        self._parked: deque[Call] = deque()
+        self._in_order: deque[Call] = deque()
+        self.begun: set[Call] = set()
+        """Calls that have a task and have not ended."""
+
+    def may_begin(self, call: Call) -> bool:
+        """Whether there is a place for it now, and, in an ordered route, whether it is its turn."""
+        return self._running < self._most and not (
+            call.route.ordered and (self._order_taken or self._in_order)
+        )
+
+    def postpone(self, call: Call) -> None:
+        """Begin it later, by itself."""
+        self._live[uuid_key(call.frame.uuid)] = call
+        (self._in_order if call.route.ordered else self._parked).append(call)
+
+    def begin(self, call: Call, task: "asyncio.Task[Any] | None") -> None:
+        """From here on it counts, until `finished`; `task` is its own."""
+        call.task = task
+        self._running += 1
+        self.begun.add(call)
+        if call.route.ordered:
+            call.holds_order = self._order_taken = True
+        if not call.settled:
+            self._live[uuid_key(call.frame.uuid)] = call
+            loop = asyncio.get_running_loop()
+            call.timer = loop.call_later(call.route.timeout, self._time_out, call)
+
+    def settle(self, call: Call) -> None:
+        """Its answer is ready: its uuid is free again, and time no longer counts."""
+        if call.settled:
+            return
+        call.settled = True
+        if call.timer is not None:
+            call.timer.cancel()
+        if call.task is not None:
+            self._live.pop(uuid_key(call.frame.uuid), None)
+
+    def finished(self, call: Call) -> None:
+        """Nothing is left of it. Twice is harmless."""
+        if call.finished or call.task is None:
+            return
+        call.finished = True
+        self.settle(call)
+        if call.ended_by is not None:
+            # The task may go on to serve the connection: the cancellation was the call's.
+            call.task.uncancel()
+        self.begun.discard(call)
+        self._release(call)
+
+    def end_all(self) -> None:
+        """The peer is gone: what nobody waits for is cancelled, what has not begun never will."""
+        self._parked.clear()
+        self._in_order.clear()
+        me = asyncio.current_task()
+        for call in self.begun:
+            call.gone = True
+            if call.task is not me:
+                self.end(call)
+
+    def end(self, call: Call) -> None:
+        """Cancel it, if it has no more business without its peer."""
+        if must_end(call):
+            _stop(call, "gone")
+
+    def _release(self, call: Call) -> None:
+        """Give its place to the next."""
+        if call.released:
+            return
+        call.released = True
+        self._running -= 1
+        if call.holds_order:
+            self._order_taken = False
+        while self._running < self._most and (next_one := self._next()) is not None:
+            self.begin(next_one, self._start(next_one))
+        self._freed()
+
+    def _next(self) -> Call | None:
+        if self._in_order and not self._order_taken:
+            return self._in_order.popleft()
+        return self._parked.popleft() if self._parked else None
+
+    def _time_out(self, call: Call) -> None:
+        _stop(call, "timeout")
+        call.timer = asyncio.get_running_loop().call_later(GRACE, self._abandon, call)
+
+    def _abandon(self, call: Call) -> None:
+        # What it still does is its own affair; its peer and those in line must not suffer.
+        logger.warning("route %s ignores its cancellation", escaped(call.frame.route))
+        self.settle(call)
+        call.gone = True
+        self._release(call)
+        self._abandoned(call)
+
+
+def must_end(call: Call) -> bool:
+    """Whether a call has no more business once its peer is gone."""
+    return not call.answered and not call.route.shield
+
+
+def stubborn(calls: Iterable[Call], tasks: "Collection[asyncio.Task[Any]]") -> list[Call]:
+    """Those of `calls` that should have ended, and whose task is still among `tasks`."""
+    return [call for call in calls if call.task in tasks and must_end(call)]
+
+
+def _stop(call: Call, why: str) -> None:
+    if call.ended_by is None and call.task is not None:
+        call.ended_by = why
+        call.task.cancel()
