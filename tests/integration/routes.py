@@ -132,6 +132,10 @@ def build(stage: Stage) -> SocketRouter:
     async def add(payload: list[int]) -> int:
         return sum(payload)
 
+    @router.route("keys")
+    async def keys(a: int, b: int) -> int:
+        return a + b
+
     @router.route("triple")
     async def triple(_: WebSocket, headers: Any, payload: Any) -> Reply:
         return Reply([headers, payload])
