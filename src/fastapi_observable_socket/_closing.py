@@ -8,9 +8,14 @@ from typing import Any
 
 from ._compat import abort_transport
 from ._log import escaped, logger
+from ._status import CloseCode
 
-CLOSE_TIMEOUT = 1.0
-"""Seconds that a close frame may take; after that the transport is dropped."""
+CLOSE_TIMEOUT = 10.0
+"""Seconds that a close may take (some servers wait for the peer's own close frame); after
+that the transport is dropped."""
+
+STALLED_TIMEOUT = 1.0
+"""The same for a peer that is known not to read."""
 
 TWINS: Mapping[int, int] = {1003: 4003, 1008: 4403, 1009: 4009, 1011: 4011, 1012: 4012, 1013: 4013}
 """Sent where a server below refuses a code: daphne knows 1000 and 3000 to 4999 only."""
@@ -22,7 +27,8 @@ async def close(send: Callable[[Any], Coroutine[Any, Any, None]], code: int, rea
     for attempt in filter(None, (int(code), TWINS.get(code))):
         message = {"type": "websocket.close", "code": attempt, "reason": shortened(reason)}
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
+            stalled = code == CloseCode.SLOW_CONSUMER
+            async with asyncio.timeout(STALLED_TIMEOUT if stalled else CLOSE_TIMEOUT):
                 await send(message)
             return
         except TimeoutError:
