@@ -1288,3 +1288,10 @@ def test_path_parameters_of_the_socket_reach_handlers(run):
 def test_every_public_name_is_exported():
     assert all(hasattr(fos, name) for name in fos.__all__)
     assert list(fos.__all__) == sorted(fos.__all__)
+
+
+def test_a_payload_cannot_go_by_the_name_of_the_message():
+    with pytest.raises(SignatureError, match="parameter 'message' has the name of the whole"):
+
+        @SocketRouter().route("say")
+        async def say(message: str): ...

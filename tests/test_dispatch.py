@@ -760,3 +760,21 @@ def test_a_number_out_of_range_is_refused_even_by_a_route_that_takes_no_payload(
                 assert (frame["uuid"], frame["status"]) == (1, 400)
 
     run(talk())
+
+
+@pytest.mark.parametrize("result", [float("nan"), object()])
+def test_a_result_that_is_not_json_is_logged_without_the_result(result, run, caplog):
+    router = SocketRouter()
+
+    @router.route("odd")
+    async def odd():
+        return {"secret": [result]}
+
+    async def talk():
+        async with SocketTestClient(router) as client:
+            assert (await client.request("odd")).payload["code"] == "unserialisable"
+
+    run(talk())
+    (record,) = caplog.records
+    assert "route=odd uuid=1" in record.getMessage()
+    assert "secret" not in record.getMessage()

@@ -243,6 +243,12 @@ class _HandlerCompiler:
             return getter
         if p.name in ("ws", "websocket"):
             self.takes_socket = True
+        elif p.name == "message" and self.hydrate is None and not _is_dict_like(p):
+            self.fail(
+                p.name,
+                "has the name of the whole MessageData: call it otherwise, or take the payload "
+                "as `payload`",
+            )
         elif p.name == "headers" and not _is_dict_like(p):
             self.fail(
                 p.name,

@@ -66,7 +66,7 @@ class Dispatcher:
             call.malformed = call.lingers = True
             text = refusal_of(bad)
         except RequestFailed as error:
-            text = refusal(call.frame.uuid, error)
+            text = self._refusal(call, error)
         except asyncio.CancelledError as error:
             text = ""
             if call.ended_by is None:
@@ -79,7 +79,7 @@ class Dispatcher:
             try:
                 text = await self._answer_of(error, call)
             except RequestFailed as broken:  # a detail that is not JSON
-                text = refusal(call.frame.uuid, broken)
+                text = self._refusal(call, broken)
         if call.ended_by is not None:
             return timed_out(call)
         return text
@@ -134,6 +134,12 @@ class Dispatcher:
             payload = http_payload(status, error.reason or "the connection is being closed")
             return encode(Response(uuid, status, {}, payload)).decode()
         return self._failed(call, error)
+
+    def _refusal(self, call: Call, error: RequestFailed) -> str:
+        if error.status >= 500:
+            # Not the peer's doing: the operator should know of it.
+            failure("no answer", error, route=call.frame.route, uuid=call.frame.uuid)
+        return refusal(call.frame.uuid, error)
 
     def _failed(self, call: Call, error: BaseException) -> str:
         error_id = failure("handler failed", error, route=call.frame.route, uuid=call.frame.uuid)
