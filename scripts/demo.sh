@@ -78,7 +78,7 @@ quietly() {
 }
 
 build() {
-    if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null ||
+    if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null ||
         ! npm --version >/dev/null 2>&1; then
         say "The page's client is built with Node 20 or newer and npm: node is" \
             "$(node --version 2>/dev/null || echo 'not installed'), npm is" \
