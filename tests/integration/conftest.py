@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from uvicorn.config import WS_PROTOCOLS
 
 from fastapi_observable_socket import SocketRouter
 
 from .serving import Server, Stage
 
-IMPLEMENTATIONS = ("websockets-sansio", "websockets", "wsproto")
+IMPLEMENTATIONS = [
+    name for name in ("websockets-sansio", "websockets", "wsproto") if name in WS_PROTOCOLS
+]
+"""Older versions of uvicorn have no sans-I/O one."""
 
 
 @pytest.fixture(scope="session", params=IMPLEMENTATIONS)

@@ -95,7 +95,7 @@ EXCEPTIONS: dict[str, BaseException | type[BaseException]] = {
     "connection": ConnectionResetError,
     "group": BaseExceptionGroup("several", [ValueError(), Aloof()]),
     "surrogate": ValueError("\ud800\r\n\x1b[31m"),
-    "http-600": HTTPException(600),  # type: ignore[arg-type]
+    "http-600": HTTPException(600, "no such status"),  # type: ignore[arg-type]
 }
 
 UNSERIALISABLE_EXCEPTIONS: dict[str, BaseException] = {
