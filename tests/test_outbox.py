@@ -4,19 +4,29 @@ import asyncio
 
 import pytest
 
-from fastapi_observable_socket._outbox import Outbox
+from fastapi_observable_socket._outbox import Budget, Outbox
 
 
 class Wire:
     """A send that takes texts while open, as a transport does."""
 
-    def __init__(self):
+    def __init__(self, budget=None):
         self.sent = []
         self.open = asyncio.Event()
         self.open.set()
         self.events = []
         self.broken = None
-        self.outbox = Outbox(self.send, self.events.append, lambda: self.events.append("freed"))
+        self.outbox = Outbox(
+            self.send,
+            self.events.append,
+            lambda: self.events.append("freed"),
+            self.overflow,
+            budget or Budget(1000),
+        )
+
+    def overflow(self):
+        self.events.append("overflow")
+        self.outbox.close()
 
     async def send(self, text):
         if self.broken is not None:
@@ -103,5 +113,47 @@ def test_a_cancelled_sender_frees_the_way(run):
         wire.open.set()
         await wire.outbox.put("b")
         assert wire.sent == ["b"]
+
+    run(main())
+
+
+async def stuck(wire, *texts):
+    """A wire that takes the first of `texts` and not yet the others."""
+    wire.open.clear()
+    task = asyncio.create_task(wire.outbox.put("first"))
+    await asyncio.sleep(0)
+    for text in texts:
+        await wire.outbox.put(text)
+    return task
+
+
+def test_beyond_the_budget_the_fullest_gives_up_and_the_others_lose_nothing(run):
+    async def main():
+        budget = Budget(100)
+        small, large = Wire(budget), Wire(budget)
+        tasks = [await stuck(small, "s" * 30), await stuck(large, "l" * 60)]
+        assert not small.events + large.events
+        await small.outbox.put("s" * 11)
+        assert large.events == ["overflow"]
+        await small.outbox.put("s" * 50)  # there is room again
+        for wire in (small, large):
+            wire.open.set()
+        await asyncio.gather(*tasks)
+        assert [len(text) for text in small.sent] == [5, 30, 11, 50]
+        assert len(large.sent) == 1
+        assert "overflow" not in small.events
+
+    run(main())
+
+
+def test_what_was_sent_no_longer_counts(run):
+    async def main():
+        budget = Budget(100)
+        for _ in range(10):
+            wire = Wire(budget)
+            task = await stuck(wire, "x" * 60)
+            wire.open.set()
+            await task
+            assert "overflow" not in wire.events
 
     run(main())

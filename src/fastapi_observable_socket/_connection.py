@@ -23,7 +23,7 @@ from ._closing import close
 from ._dispatch import Dispatcher, timed_out
 from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
-from ._outbox import Outbox
+from ._outbox import Budget, Outbox
 from ._route import Route
 from ._session import Answer, Close, ServerSession
 from ._status import CloseCode
@@ -89,6 +89,7 @@ class Connection:
         routes: Mapping[str, Route],
         dispatcher: Dispatcher,
         limits: Limits,
+        budget: Budget,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -106,6 +107,8 @@ class Connection:
             lambda text: send({"type": "websocket.send", "text": text}),
             self._lost,
             self._wake_reader,
+            self._overflowed,
+            budget,
         )
         self._stalled: asyncio.TimerHandle | None = None
         self._watching = False
@@ -304,6 +307,10 @@ class Connection:
     def _watch_send(self) -> None:
         if not self._watching:
             self._watch()
+
+    def _overflowed(self) -> None:
+        self._outbox.close()
+        self._cut(CloseCode.SLOW_CONSUMER)
 
     def _check_stalled(self, sent: int) -> None:
         """Cut a peer that took nothing since this was planned, when `sent` texts were out."""

@@ -21,6 +21,7 @@ from ._compile import checked_options
 from ._connection import Connection, Limits
 from ._dispatch import Dispatcher
 from ._gate import Gate
+from ._outbox import Budget
 from ._plan import Definition, Handler, RouteOptions
 from ._route import Route
 
@@ -80,6 +81,7 @@ class SocketRouter:
         idle_timeout: float = 180.0,
         idle_timeout_without_heartbeat: float = 3600.0,
         send_timeout: float = 10.0,
+        max_outgoing_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         self._prefix = prefix
         self._options = checked_options(prefix or "SocketRouter", options or {})
@@ -98,6 +100,7 @@ class SocketRouter:
             idle_timeout_without_heartbeat=idle_timeout_without_heartbeat,
             send_timeout=send_timeout,
         )
+        self._budget = Budget(max_outgoing_bytes)
         self._dispatcher = Dispatcher(max_response_bytes, exception_handlers)
         self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
         # FastAPI reads the signature of an endpoint and calls it by keyword: it must see one
@@ -254,7 +257,7 @@ class SocketRouter:
         async with self._gate.admitted(ws) as accepted:
             if accepted:
                 connection = Connection(
-                    ws, receive, send, self._routes, self._dispatcher, self._limits
+                    ws, receive, send, self._routes, self._dispatcher, self._limits, self._budget
                 )
                 await connection.serve()
 
