@@ -156,9 +156,9 @@ describe.skipIf(reasonNot('uvicorn, aiosqlite, sqlalchemy.ext.asyncio'))('the ne
 
   test('offline and back: what is asked meanwhile waits, and is answered', async () => {
     await visit()
-    await page.context().setOffline(true)
     wire.unplug()
     await state('waiting')
+    await page.context().setOffline(true)
     await read('The library')
     await page.click('#sum button')
     await page.waitForEvent('websocket') // in vain
