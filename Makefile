@@ -19,4 +19,4 @@ bench:           ## the benchmarks (some minutes; see bench/README.md)
 	@$(PYTHON) bench/run.py
 
 clean:           ## forget virtual environments and builds
-	rm -rf .venv .venvs .build dist
+	rm -rf .venv .venvs .build dist bench/.build js/dist js/node_modules examples/react/node_modules examples/react/dist
