@@ -383,6 +383,8 @@ def test_listen_stays_away_after_a_refused_handshake(run: Run):
 def program(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "fastapi_observable_socket", *arguments],
+        # Whoever runs the tests in the background has Ctrl-C ignored, and we inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
     )
 
