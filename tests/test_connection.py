@@ -249,6 +249,30 @@ def test_what_one_message_sets_in_a_context_variable_the_next_does_not_see(run, 
     run(main())
 
 
+@pytest.mark.parametrize(
+    "options", [{"ordered": True}, {"max_in_flight": 1}], ids=["ordered", "full"]
+)
+def test_a_call_that_waited_for_its_turn_sees_no_other_calls_context(run, options):
+    async def main():
+        router, gate = SocketRouter(**options), Gate()
+
+        @router.route("set")
+        async def sets(payload):
+            seen = variable.get()
+            variable.set(payload)
+            await gate.wait()
+            return seen
+
+        async with SocketTestClient(router) as client:
+            for n in range(1, 4):
+                await client.push("set", n, uuid=n)
+            await gate.has(1)
+            gate.open.set()
+            assert [(await client.receive())["payload"] for _ in range(3)] == ["outside"] * 3
+
+    run(main())
+
+
 def test_a_call_that_takes_too_long_is_ended_and_answered(run):
     async def main():
         router, ended = SocketRouter(handler_timeout=0.01), []

@@ -285,7 +285,8 @@ class Connection:
             self._calls.end(call)
 
     def _start(self, call: Call) -> "asyncio.Task[None]":
-        task = self._spawn(self._perform(call))
+        # In the connection's own context, not in that of the call which gave it its place.
+        task = self._spawn(self._perform(call), self._context.copy())
         # Not only in `_perform`: a task cancelled before its first step runs none of it.
         task.add_done_callback(lambda _: self._calls.finished(call))
         return task
