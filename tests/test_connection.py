@@ -3,10 +3,12 @@
 import asyncio
 import contextvars
 import logging
+from typing import Annotated
 
 import anyio
 import anyio.lowlevel
 import pytest
+from fastapi import Depends
 
 from fastapi_observable_socket import SocketRouter
 from fastapi_observable_socket._closing import close, shortened
@@ -336,6 +338,45 @@ def test_a_shielded_call_outlives_its_peer(run):
         gate.open.set()
         await leaving
         assert done == [True]
+
+    run(main())
+
+
+class Stalled(SocketTestClient):
+    """A peer that takes no answer."""
+
+    async def _send(self, message):
+        if message["type"] == "websocket.send":
+            await asyncio.Event().wait()
+        await super()._send(message)
+
+
+@pytest.mark.parametrize("by_server", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_call_whose_answer_cannot_leave_closes_what_it_opened(run, waits, by_server):
+    async def main():
+        router, closed = SocketRouter(send_timeout=0.05), asyncio.Event()
+
+        async def dependency():
+            yield "opened"
+            await asyncio.sleep(0)
+            closed.set()  # not in a `finally`: garbage collection would run that too
+
+        @router.route("it")
+        async def it(value: Annotated[str, Depends(dependency)]):
+            if waits:
+                await asyncio.sleep(0)
+            return value
+
+        client = Stalled(router)
+        await client.__aenter__()
+        await client.push("it", uuid=1)
+        await settled()
+        if by_server:
+            client._task.cancel()
+        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait([client._task], timeout=5)
+        assert client.closed.code == (1012 if by_server else 4008)
 
     run(main())
 

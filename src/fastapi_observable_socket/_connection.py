@@ -173,11 +173,12 @@ class Connection:
                     if call.task is not None:
                         await self._complete(call, text)
                         continue
+                    if call.lingers or contextvars.copy_context() != self._context:
+                        await self._linger(call, text)
+                        continue
                     # It never waited: nothing of it need be remembered.
                     self._carried = None
                     await put(text)
-                    if call.lingers or contextvars.copy_context() != self._context:
-                        await self._linger(call)
                 elif isinstance(call, Answer):
                     await put(call.text)
                 elif isinstance(call, Close):
@@ -206,15 +207,14 @@ class Connection:
                 self._limits.send_timeout, self._check_stalled, self._outbox.sent
             )
 
-    async def _linger(self, call: Call) -> None:
-        """What is left of a call that is answered; then another task reads on.
+    async def _linger(self, call: Call, text: str) -> None:
+        """What is left of a call that never waited, while another task reads on.
 
         This one has context variables that the call has set, which the next must not see.
         """
-        call.settled = call.answered = True
-        self._carried = call
+        call.settled = True
         self._hand_over()
-        await self._complete(call, None)
+        await self._complete(call, text)
 
     async def _received_no_text(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "websocket.disconnect":
@@ -253,19 +253,15 @@ class Connection:
         """Run a postponed call, in a task of its own."""
         await self._complete(call, await self._dispatcher.answer(call))
 
-    async def _complete(self, call: Call, text: str | None) -> None:
-        """Everything after the answer is known; `text` is None where it is out."""
+    async def _complete(self, call: Call, text: str) -> None:
+        """Everything after the answer is known."""
         try:
             self._calls.settle(call)
-            if text is not None and not call.gone:
-                self._watch_send()
-                await self._outbox.put(text)
-            call.answered = True
-            if call.malformed and (step := self._session.malformed()):
-                call.close = (step.code, step.reason)
-            if call.close is not None:
-                await self._end(*call.close)
-            await call.afterwards()
+            try:
+                await self._hand_in(call, text)
+            finally:
+                # Also where the answer cannot leave: what the call opened must be closed.
+                await call.afterwards()
         except asyncio.CancelledError:
             if call.ended_by is None:
                 raise
@@ -273,6 +269,19 @@ class Connection:
             failure("failed after the answer", error, route=call.frame.route, uuid=call.frame.uuid)
         finally:
             self._calls.finished(call)
+
+    async def _hand_in(self, call: Call, text: str) -> None:
+        """Send its answer, and close the socket behind it where that is due."""
+        try:
+            if not call.gone:
+                self._watch_send()
+                await self._outbox.put(text)
+        finally:
+            call.answered = True  # or never will be
+        if call.malformed and (step := self._session.malformed()):
+            call.close = (step.code, step.reason)
+        if call.close is not None:
+            await self._end(*call.close)
 
     def _hand_over(self) -> None:
         """The call that the reading task carries keeps that task; another reads on."""
