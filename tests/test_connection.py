@@ -301,6 +301,97 @@ def test_a_call_that_takes_too_long_is_ended_and_answered(run):
     run(main())
 
 
+def test_a_cancelled_call_tidies_up_before_its_answer(run):
+    async def main():
+        router, gate, seen = SocketRouter(), Gate(), []
+
+        async def resource():
+            try:
+                yield
+            except asyncio.CancelledError:
+                seen.append("dependency")
+                raise
+
+        @router.route("slow")
+        async def slow(_: Annotated[None, Depends(resource)]):
+            try:
+                await gate.wait()
+            finally:
+                seen.append("handler")
+
+        async with SocketTestClient(router) as client:
+            await client.push("slow", uuid=1)
+            await gate.has(1)
+            await client.push("$cancel", uuid=1)
+            await client.push("$cancel", uuid=1)
+            answer = await client.receive()
+            assert (answer["uuid"], answer["status"]) == (1, 499)
+            assert seen == ["handler", "dependency"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_call_in_line_can_be_cancelled_and_never_begins(run, ordered):
+    async def main():
+        router, gate, begun = SocketRouter(max_in_flight=1), Gate(), []
+
+        @router.route("slow", ordered=ordered)
+        async def slow(payload):
+            begun.append(payload)
+            await gate.wait()
+
+        async with SocketTestClient(router) as client:
+            for n in (1, 2, 3):
+                await client.push("slow", n, uuid=n)
+            await gate.has(1)
+            await client.push("$cancel", uuid=2)
+            assert (await client.receive())["status"] == 499
+            await client.push("slow", 4, {"$timeout": 1}, uuid=4)
+            late = await client.receive()
+            assert (late["uuid"], late["status"]) == (4, 408)
+            gate.open.set()
+            assert [(await client.receive())["uuid"] for _ in "13"] == [1, 3]
+            assert begun == [1, 3]
+
+    run(main())
+
+
+def test_a_shielded_call_is_not_cancelled(run):
+    async def main():
+        router, gate = SocketRouter(), Gate()
+
+        @router.route("slow", shield=True)
+        async def slow():
+            await gate.wait()
+            return "done"
+
+        async with SocketTestClient(router) as client:
+            await client.push("slow", uuid=1)
+            await gate.has(1)
+            await client.push("$cancel", uuid=1)
+            await settled()
+            gate.open.set()
+            assert (await client.receive())["payload"] == "done"
+
+    run(main())
+
+
+def test_the_shorter_of_two_time_limits_counts(run):
+    async def main():
+        router = SocketRouter(handler_timeout=0.02)
+
+        @router.route("slow")
+        async def slow():
+            await asyncio.Event().wait()
+
+        async with SocketTestClient(router) as client:
+            assert (await client.request("slow", headers={"$timeout": 60_000})).status == 504
+            assert (await client.request("slow", headers={"$timeout": 1})).status == 408
+
+    run(main())
+
+
 def test_a_call_whose_peer_is_gone_is_cancelled(run):
     async def main():
         router, gate = SocketRouter(), Gate()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastapi_observable_socket._session import Answer, Close, ServerSession, uuid_key
+from fastapi_observable_socket._session import Answer, Cancel, Close, ServerSession, uuid_key
 from fastapi_observable_socket._status import CloseCode
 from fastapi_observable_socket._wire import Frame
 
@@ -82,3 +82,11 @@ def test_well_formed_requests_never_count_as_malformed():
     for _ in range(100):
         assert isinstance(it.receive('{"uuid": 1, "route": "unknown"}'), Frame)
         assert isinstance(it.receive('{"route": "PING"}'), Answer)
+
+
+def test_a_live_call_can_be_cancelled_and_no_other():
+    it = session()
+    it.live[uuid_key(7)] = object()
+    assert it.receive('{"uuid": 7, "route": "$cancel"}') == Cancel(uuid_key(7))
+    assert it.receive('{"uuid": "7", "route": "$cancel"}') is None
+    assert it.receive('{"uuid": 8, "route": "$cancel"}') is None

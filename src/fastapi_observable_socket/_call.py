@@ -75,6 +75,7 @@ class Call:
     task: "asyncio.Task[Any] | None" = None
     timer: asyncio.TimerHandle | None = None
     ended_by: str | None = None
+    """Why it was cancelled: "gone", "timeout", "deadline" or "cancel"."""
     holds_order = False
     released = False
     settled = False

@@ -22,12 +22,13 @@ GRACE = 1.0
 class Calls:
     """`live` is the session's table of uuids without an answer; it is kept here.
 
-    `start` begins a call in a task of its own. `abandoned` is told of a call that ignores
-    its time-out, and `freed` whenever a call has given back its place.
+    `start` begins a call in a task of its own. `ended` is told of a call that has ended
+    without an answer of its own: before it began, or because it ignores its cancellation.
+    `freed` is called whenever a call has given back its place.
     """
 
     __slots__ = (
-        "_abandoned",
+        "_ended",
         "_freed",
         "_in_order",
         "_live",
@@ -44,13 +45,13 @@ class Calls:
         live: dict[str, Any],
         most: int,
         start: Callable[[Call], "asyncio.Task[Any]"],
-        abandoned: Callable[[Call], None],
+        ended: Callable[[Call], None],
         freed: Callable[[], None],
     ) -> None:
         self._live = live
         self._most = most
         self._start = start
-        self._abandoned = abandoned
+        self._ended = ended
         self._freed = freed
         self._running = 0
         self._order_taken = False
@@ -68,6 +69,8 @@ class Calls:
     def postpone(self, call: Call) -> None:
         """Begin it later, by itself."""
         self._live[uuid_key(call.frame.uuid)] = call
+        if deadline(call) is not None:
+            self._start_timer(call)
         (self._in_order if call.route.ordered else self._parked).append(call)
 
     def begin(self, call: Call, task: "asyncio.Task[Any] | None") -> None:
@@ -79,8 +82,7 @@ class Calls:
             call.holds_order = self._order_taken = True
         if not call.settled:
             self._live[uuid_key(call.frame.uuid)] = call
-            loop = asyncio.get_running_loop()
-            call.timer = loop.call_later(call.route.timeout, self._time_out, call)
+            self._start_timer(call)
 
     def settle(self, call: Call) -> None:
         """Its answer is ready: its uuid is free again, and time no longer counts."""
@@ -89,8 +91,9 @@ class Calls:
         call.settled = True
         if call.timer is not None:
             call.timer.cancel()
-        if call.task is not None:
-            self._live.pop(uuid_key(call.frame.uuid), None)
+        key = uuid_key(call.frame.uuid)
+        if self._live.get(key) is call:
+            del self._live[key]
 
     def finished(self, call: Call) -> None:
         """Nothing is left of it. Twice is harmless."""
@@ -136,9 +139,44 @@ class Calls:
             return self._in_order.popleft()
         return self._parked.popleft() if self._parked else None
 
-    def _time_out(self, call: Call) -> None:
-        _stop(call, "timeout")
-        call.timer = asyncio.get_running_loop().call_later(GRACE, self._abandon, call)
+    def cancel(self, key: str, why: str = "cancel") -> None:
+        """End the live call of that key, because its client asked for it.
+
+        A shielded call goes on, and is answered when it is done.
+        """
+        call: Call = self._live[key]
+        if call.task is None:
+            (self._in_order if call.route.ordered else self._parked).remove(call)
+            call.ended_by = why
+            self.settle(call)
+            self._ended(call)
+            self._freed()
+        elif not call.route.shield:
+            self._stop_in_time(call, why)
+
+    def _start_timer(self, call: Call) -> None:
+        seconds, given = call.route.timeout, deadline(call)
+        why = "timeout"
+        if given is not None and given <= seconds:
+            seconds, why = given, "deadline"
+        if call.timer is not None:
+            if why == "deadline":
+                return  # it has been running since the request came
+            call.timer.cancel()
+        call.timer = asyncio.get_running_loop().call_later(seconds, self._time_out, call, why)
+
+    def _time_out(self, call: Call, why: str) -> None:
+        if call.task is None:
+            self.cancel(uuid_key(call.frame.uuid), why)
+        else:
+            self._stop_in_time(call, why)
+
+    def _stop_in_time(self, call: Call, why: str) -> None:
+        if call.ended_by is None:
+            _stop(call, why)
+            if call.timer is not None:
+                call.timer.cancel()
+            call.timer = asyncio.get_running_loop().call_later(GRACE, self._abandon, call)
 
     def _abandon(self, call: Call) -> None:
         # What it still does is its own affair; its peer and those in line must not suffer.
@@ -146,7 +184,16 @@ class Calls:
         self.settle(call)
         call.gone = True
         self._release(call)
-        self._abandoned(call)
+        self._ended(call)
+
+
+def deadline(call: Call) -> float | None:
+    """Seconds that the client gives, by the header `$timeout` in milliseconds; None where it
+    gives none, or nothing that makes sense."""
+    given = call.headers.get("$timeout") if call.frame.headers else None
+    if isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
+        return None
+    return given / 1000
 
 
 def must_end(call: Call) -> bool:

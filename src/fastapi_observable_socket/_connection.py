@@ -20,12 +20,12 @@ from starlette.websockets import WebSocket, WebSocketState
 from ._call import Call, Shared
 from ._calls import Calls, stubborn
 from ._closing import close
-from ._dispatch import Dispatcher, timed_out
+from ._dispatch import Dispatcher, ended
 from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
 from ._outbox import Budget, Outbox
 from ._route import Route
-from ._session import Answer, Close, ServerSession
+from ._session import Answer, Cancel, Close, ServerSession
 from ._status import CloseCode
 from ._wire import Frame, refusal
 
@@ -117,7 +117,7 @@ class Connection:
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = Calls(
-            self._live, limits.max_in_flight, self._start, self._abandoned, self._wake_reader
+            self._live, limits.max_in_flight, self._start, self._answer_ended, self._wake_reader
         )
         self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
@@ -181,6 +181,8 @@ class Connection:
                     await put(text)
                 elif isinstance(call, Answer):
                     await put(call.text)
+                elif isinstance(call, Cancel):
+                    self._calls.cancel(call.key)
                 elif isinstance(call, Close):
                     await self._end(call.code, call.reason)
                 share -= 1
@@ -300,8 +302,8 @@ class Connection:
         task.add_done_callback(lambda _: self._calls.finished(call))
         return task
 
-    def _abandoned(self, call: Call) -> None:
-        self._spawn(self._answer(timed_out(call)))
+    def _answer_ended(self, call: Call) -> None:
+        self._spawn(self._answer(ended(call)))
 
     async def _answer(self, text: str) -> None:
         self._watch_send()

@@ -18,7 +18,15 @@ from starlette.exceptions import HTTPException
 
 from ._call import Call
 from ._depends import solve
-from ._errors import CheckFailed, Forbidden, HandlerTimeout, Internal, RequestFailed
+from ._errors import (
+    Cancelled,
+    CheckFailed,
+    DeadlinePassed,
+    Forbidden,
+    HandlerTimeout,
+    Internal,
+    RequestFailed,
+)
 from ._log import failure
 from ._plan import Plan, Reply
 from ._route import Route
@@ -81,7 +89,7 @@ class Dispatcher:
             except RequestFailed as broken:  # a detail that is not JSON
                 text = self._refusal(call, broken)
         if call.ended_by is not None:
-            return timed_out(call)
+            return ended(call)
         return text
 
     def _encoded(self, plan: Plan, call: Call, parts: Parts) -> str:
@@ -166,9 +174,16 @@ class Dispatcher:
             return None
 
 
-def timed_out(call: Call) -> str:
-    """The answer to a call that took too long."""
-    error = HandlerTimeout(f"no answer within {call.route.timeout:g} s")
+def ended(call: Call) -> str:
+    """The answer to a call that was cancelled, by what ended it."""
+    error: RequestFailed
+    match call.ended_by:
+        case "cancel":
+            error = Cancelled("cancelled by the client")
+        case "deadline":
+            error = DeadlinePassed("the time that the client gave is up")
+        case _:
+            error = HandlerTimeout(f"no answer within {call.route.timeout:g} s")
     return refusal(call.frame.uuid, error)
 
 

@@ -7,8 +7,10 @@ What can go wrong, each with the answer it deserves.
     ├── CheckFailed           400  `data_check` said no
     ├── Forbidden             403  `access` said no
     ├── NotFound              404  no such route
+    ├── DeadlinePassed        408  the time that the client gave is up
     ├── Duplicate             409  its uuid is still in flight
     ├── TooManyRequests       429  over the limit, where the router rejects
+    ├── Cancelled             499  the client asked for it
     ├── Internal              500  a handler or a hook failed
     ├── Unserialisable        500  the result is not JSON
     ├── ResponseTooLarge      500  the result is longer than allowed
@@ -62,6 +64,11 @@ class NotFound(RequestFailed):
     code = "not_found"
 
 
+class DeadlinePassed(RequestFailed):
+    status = Status.REQUEST_TIMEOUT
+    code = "deadline"
+
+
 class Duplicate(RequestFailed):
     status = Status.CONFLICT
     code = "duplicate"
@@ -70,6 +77,11 @@ class Duplicate(RequestFailed):
 class TooManyRequests(RequestFailed):
     status = Status.TOO_MANY_REQUESTS
     code = "too_many_requests"
+
+
+class Cancelled(RequestFailed):
+    status = Status.CLIENT_CLOSED_REQUEST
+    code = "cancelled"
 
 
 class Internal(RequestFailed):

@@ -29,8 +29,16 @@ class Close:
     reason: str
 
 
-Step = Frame | Answer | Close
-"""What to do now: start the call that a `Frame` asks for, answer at once, or close."""
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the live call that is filed under this key."""
+
+    key: str
+
+
+Step = Frame | Answer | Cancel | Close | None
+"""What to do now: start the call that a `Frame` asks for, answer at once, end a call, close,
+or nothing."""
 
 
 def uuid_key(uuid: Uuid) -> str:
@@ -84,6 +92,10 @@ class ServerSession:
         if frame.route == "PING":
             self.heartbeats = True
             return Answer(pong(frame.uuid))
+        if frame.route == "$cancel":
+            # After the final answer there is nothing left to cancel: a race, and no fault.
+            key = uuid_key(frame.uuid)
+            return Cancel(key) if key in self.live else None
         if self.live and uuid_key(frame.uuid) in self.live:
             return Answer(refusal(frame.uuid, Duplicate("a request with this uuid is in flight")))
         return frame
