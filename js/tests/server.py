@@ -32,10 +32,22 @@ async def echo(ws: WebSocket, headers, payload):
     return {"status": Status.OK, "headers": headers, "payload": payload}
 
 
+cancelled = []
+
+
 @router.route("slow")
 async def slow(payload: float):
-    await asyncio.sleep(payload)
+    try:
+        await asyncio.sleep(payload)
+    except asyncio.CancelledError:
+        cancelled.append(payload)
+        raise
     return "at last"
+
+
+@router.route("cancelled")
+async def what_was_cancelled():
+    return cancelled
 
 
 @router.route("fail")

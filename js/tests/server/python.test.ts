@@ -86,6 +86,18 @@ describe.skipIf(reason)('against the real router', () => {
     await slow
   })
 
+  test('an aborted call and one that timed out end on the server too', async () => {
+    const socket = connect()
+    await socket.ready()
+    const abort = new AbortController()
+    const aborted = socket.call('slow', 3601, { signal: abort.signal })
+    await socket.call('math/sum', [1]) // the server has begun the first by now
+    abort.abort()
+    await expect(aborted).rejects.toThrow()
+    await expect(socket.call('slow', 3602, { timeout: 50 })).rejects.toThrow()
+    await vi.waitFor(async () => expect(await socket.call('cancelled')).toEqual([3601, 3602]))
+  })
+
   test('a timeout and an abort leave the socket well', async () => {
     const socket = connect()
     await expect(socket.call('slow', 5, { timeout: 50 })).rejects.toMatchObject({ name: 'TimeoutError', sent: true })
