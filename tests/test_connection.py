@@ -472,6 +472,33 @@ def test_a_call_whose_answer_cannot_leave_closes_what_it_opened(run, waits, by_s
     run(main())
 
 
+def test_the_servers_cancellation_is_not_taken_for_our_own(run):
+    async def main():
+        router, gate = SocketRouter(send_timeout=0.05), Gate()
+
+        @router.route("slow", shield=True)
+        async def slow():
+            await gate.wait()
+
+        @router.route("fast")
+        async def fast():
+            return None
+
+        client = Stalled(router)
+        await client.__aenter__()
+        await client.push("slow", uuid=1)
+        await gate.has(1)  # it keeps the server's own task
+        await client.push("fast", uuid=2)
+        with pytest.raises(SocketClosed):  # by which another reading task was called back
+            await client.receive()
+        await settled()
+        client._task.cancel()
+        await asyncio.wait([client._task], timeout=5)
+        assert client._task.cancelled()
+
+    run(main())
+
+
 def test_binary_frames_are_refused(run):
     async def main():
         async with SocketTestClient(SocketRouter()) as client:

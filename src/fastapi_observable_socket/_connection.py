@@ -67,6 +67,7 @@ class Connection:
         "_limits",
         "_live",
         "_loop",
+        "_main",
         "_most",
         "_outbox",
         "_reader",
@@ -114,6 +115,7 @@ class Connection:
         self._watching = False
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._main: asyncio.Task[Any] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = Calls(
@@ -133,9 +135,8 @@ class Connection:
         cancellation.
         """
         self._plan_idle_check()
-        main = asyncio.current_task()
+        self._main = self._reader = main = asyncio.current_task()
         assert main is not None
-        self._reader = main
         try:
             await self._read()
             await self._ended  # another task may be reading by now
@@ -143,7 +144,8 @@ class Connection:
             if not self._interrupted:
                 await self._end(CloseCode.SERVICE_RESTART, "service restart")
                 raise
-            main.uncancel()  # it was we who called the task back from reading
+            if main.uncancel():  # we called the task back from reading; the server did, too
+                raise
         finally:
             await self._leave()
 
@@ -377,7 +379,7 @@ class Connection:
         self._calls.end_all()
         reader, self._reader = self._reader, None
         if reader is not None and reader is not asyncio.current_task():
-            self._interrupted = True
+            self._interrupted = reader is self._main
             reader.cancel()
 
     async def _leave(self) -> None:
