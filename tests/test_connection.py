@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 from fastapi import Depends
 
-from fastapi_observable_socket import SocketRouter
+from fastapi_observable_socket import PerConnection, SocketRouter
 from fastapi_observable_socket._closing import close, shortened
 from fastapi_observable_socket.testing import SocketClosed, SocketTestClient
 
@@ -495,6 +495,38 @@ def test_the_servers_cancellation_is_not_taken_for_our_own(run):
         client._task.cancel()
         await asyncio.wait([client._task], timeout=5)
         assert client._task.cancelled()
+
+    run(main())
+
+
+def test_a_server_that_does_not_wait_for_shielded_calls_leaves_nothing_open(run):
+    async def main():
+        router, gate, closed = SocketRouter(), Gate(), []
+
+        async def dependency():
+            yield
+            closed.append(gate.running)
+
+        @router.route("first")
+        async def first():
+            await asyncio.sleep(0)  # another task reads on, and the server's own is free
+
+        @router.route("slow", shield=True)
+        async def slow(_: Annotated[None, PerConnection(dependency)]):
+            await gate.wait()
+
+        client = SocketTestClient(router)
+        await client.__aenter__()
+        await client.request("first")
+        await client.push("slow", uuid="s")
+        await gate.has(1)
+        leaving = asyncio.create_task(client.disconnect())
+        await settled()
+        assert gate.running == 1
+        client._task.cancel()
+        await asyncio.wait([leaving], timeout=5)
+        assert leaving.cancelled()
+        assert closed == [0]
 
     run(main())
 

@@ -388,6 +388,19 @@ class Connection:
         for timer in (self._idle_timer, self._stalled):
             if timer is not None:
                 timer.cancel()
+        try:
+            await self._outlast_calls()
+        except asyncio.CancelledError:
+            # The server waits no longer, not even for shielded calls.
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=1)
+            raise
+        finally:
+            await self._close_shared()
+
+    async def _outlast_calls(self) -> None:
         patience = PATIENCE
         while self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=1)
@@ -402,6 +415,8 @@ class Connection:
             for call in left:
                 assert call.task is not None
                 call.task.cancel()
+
+    async def _close_shared(self) -> None:
         stack, self._shared.stack = self._shared.stack, None
         if stack is not None:
             try:
