@@ -699,8 +699,16 @@ def test_dependencies_need_fastapi(app):
 
 
 def test_include_router_of_fastapi_with_a_socket_router_says_what_to_write():
-    with pytest.raises(TypeError, match=r"use router.mount\(app, '/ws'\), or app.include_router\("):
+    message = r"use router.mount\(app, '/ws'\), or app.include_router\("
+    with pytest.raises(AttributeError, match=message):
         FastAPI().include_router(SocketRouter())  # type: ignore[arg-type]
+
+
+def test_an_app_with_a_mounted_router_finds_its_other_routes():
+    app = FastAPI()
+    app.mount("/socket", SocketRouter())
+    app.add_api_route("/other", lambda: None, name="other")
+    assert app.url_path_for("other") == "/other"
 
 
 def test_other_attributes_that_are_not_there_are_missing_as_usual():

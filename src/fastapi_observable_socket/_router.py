@@ -270,7 +270,8 @@ class SocketRouter:
 
     def __getattr__(self, name: str) -> Any:
         if name in ("routes", "_contains_router", "_get_routes_version"):
-            raise TypeError(
+            # For `include_router`. An AttributeError, since Starlette's Mount may do without.
+            raise AttributeError(
                 "a SocketRouter is no APIRouter: use router.mount(app, '/ws'), or "
                 "app.include_router(router.api_router('/ws'))"
             )
