@@ -328,8 +328,18 @@ def test_a_result_that_does_not_fit_its_type_is_a_500_logged_without_its_value(
     assert "secret" not in caplog.text + str(answer.payload)
 
 
-def test_a_nan_in_a_typed_result_is_a_500(ask):
-    assert ask(returning(math.nan, float)).status == 500
+class Holder(BaseModel):
+    held: object
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [(math.nan, float), (Holder(held=object()), Holder), (b"\xff", bytes)],
+    ids=["NaN", "object", "bytes"],
+)
+def test_a_typed_result_that_is_not_json_is_unserialisable(ask, result, kind):
+    answer = ask(returning(result, kind))
+    assert (answer.status, answer.payload["code"]) == (500, "unserialisable")
     assert ask(returning([1.5], list[float])).payload == [1.5]
 
 

@@ -26,6 +26,7 @@ from ._errors import (
     HandlerTimeout,
     Internal,
     RequestFailed,
+    Unserialisable,
 )
 from ._log import failure
 from ._plan import Plan, Reply
@@ -258,11 +259,14 @@ def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:
         kinds = ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors())
         raise TypeError(f"the result does not fit its type: {kinds}") from None
     try:
-        data = adapts.dump_json(value, by_alias=True)
-    except PydanticSerializationError:
-        return adapts.dump_python(value, mode="json", by_alias=True)
-    if b"null" in data and has_odd_floats(adapts.dump_python(value)):
-        raise ValueError("the result holds a NaN or an infinity")
+        try:
+            data = adapts.dump_json(value, by_alias=True)
+        except PydanticSerializationError:
+            return adapts.dump_python(value, mode="json", by_alias=True)
+        if b"null" in data and has_odd_floats(adapts.dump_python(value)):
+            raise ValueError("a NaN or an infinity")
+    except (ValueError, PydanticSerializationError) as error:
+        raise Unserialisable("the result cannot be written as JSON") from error
     return msgspec.Raw(data)
 
 
