@@ -531,6 +531,28 @@ def test_a_server_that_does_not_wait_for_shielded_calls_leaves_nothing_open(run)
     run(main())
 
 
+@pytest.mark.parametrize("limit", [1, 64], ids=["postponed", "begun"])
+def test_a_deadline_beyond_all_numbers_is_none(run, limit):
+    async def main():
+        router, gate = SocketRouter(max_in_flight=limit), Gate()
+
+        @router.route("slow")
+        async def slow():
+            await gate.wait()
+            return "done"
+
+        async with SocketTestClient(router) as client:
+            await client.push("slow", uuid=1)
+            await client.push("slow", uuid=2, headers={"$timeout": 10**400})
+            await gate.has(min(limit, 2))
+            await client.push("PING", uuid=3)
+            assert (await client.receive())["route"] == "PONG"
+            gate.open.set()
+            assert [(await client.receive())["payload"] for _ in range(2)] == ["done"] * 2
+
+    run(main())
+
+
 def test_binary_frames_are_refused(run):
     async def main():
         async with SocketTestClient(SocketRouter()) as client:

@@ -14,6 +14,7 @@ from typing import Any
 from ._call import Call
 from ._log import escaped, logger
 from ._session import uuid_key
+from ._wire import MAX_INTEGER
 
 GRACE = 1.0
 """Seconds that a call has to end after its time-out, until it is answered without it."""
@@ -191,7 +192,9 @@ def deadline(call: Call) -> float | None:
     """Seconds that the client gives, by the header `$timeout` in milliseconds; None where it
     gives none, or nothing that makes sense."""
     given = call.headers.get("$timeout") if call.frame.headers else None
-    if isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    if not 0 <= given < MAX_INTEGER:  # an int may be longer than any float
         return None
     return given / 1000
 
