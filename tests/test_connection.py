@@ -553,6 +553,25 @@ def test_a_deadline_beyond_all_numbers_is_none(run, limit):
     run(main())
 
 
+def test_a_deadline_of_a_call_that_never_began_ends_with_its_connection(run):
+    async def main():
+        router, gate, errors = SocketRouter(max_in_flight=1), Gate(), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+
+        @router.route("slow")
+        async def slow():
+            await gate.wait()
+
+        async with SocketTestClient(router) as client:
+            await client.push("slow", uuid=1)
+            await client.push("slow", uuid=2, headers={"$timeout": 50})
+            await gate.has(1)
+        await asyncio.sleep(0.1)
+        assert errors == []
+
+    run(main())
+
+
 def test_binary_frames_are_refused(run):
     async def main():
         async with SocketTestClient(SocketRouter()) as client:

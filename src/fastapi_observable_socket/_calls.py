@@ -110,8 +110,11 @@ class Calls:
 
     def end_all(self) -> None:
         """The peer is gone: what nobody waits for is cancelled, what has not begun never will."""
-        self._parked.clear()
-        self._in_order.clear()
+        for waiting in (self._parked, self._in_order):
+            for call in waiting:
+                if call.timer is not None:
+                    call.timer.cancel()
+            waiting.clear()
         me = asyncio.current_task()
         for call in self.begun:
             call.gone = True
