@@ -716,6 +716,20 @@ def test_other_attributes_that_are_not_there_are_missing_as_usual():
         SocketRouter().get  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "why"),
+    [
+        (("/api",), TypeError, "access_logic is a function that is given the socket, not '/api'"),
+        ({"deny": "htp"}, ValueError, "deny is 'close' or 'http', not 'htp'"),
+        ({"overflow": "drop"}, ValueError, "overflow is 'wait' or 'reject', not 'drop'"),
+        ({"max_in_flight": 0}, ValueError, "max_in_flight is at least 1, not 0"),
+    ],
+)
+def test_arguments_of_a_router_that_can_never_work_are_told_at_once(arguments, error, why):
+    with pytest.raises(error, match=why):
+        SocketRouter(*arguments) if isinstance(arguments, tuple) else SocketRouter(**arguments)
+
+
 # --- without `await`
 
 

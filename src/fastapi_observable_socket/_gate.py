@@ -42,6 +42,12 @@ class Gate:
         deny: Literal["close", "http"],
         max_connections: int | None,
     ) -> None:
+        if access_logic is not None and not callable(access_logic):
+            raise TypeError(
+                f"access_logic is a function that is given the socket, not {access_logic!r}"
+            )
+        if deny not in ("close", "http"):
+            raise ValueError(f"deny is 'close' or 'http', not {deny!r}")
         if isinstance(allowed_origins, str):
             raise TypeError("allowed_origins is a list of origins, not one string")
         self._access_logic = access_logic

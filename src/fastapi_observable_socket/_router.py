@@ -83,6 +83,10 @@ class SocketRouter:
         send_timeout: float = 10.0,
         max_outgoing_bytes: int = 256 * 1024 * 1024,
     ) -> None:
+        if overflow not in ("wait", "reject"):
+            raise ValueError(f"overflow is 'wait' or 'reject', not {overflow!r}")
+        if max_in_flight < 1:
+            raise ValueError(f"max_in_flight is at least 1, not {max_in_flight}")
         self._prefix = prefix
         self._options = checked_options(prefix or "SocketRouter", options or {})
         self._ordered = ordered
