@@ -924,6 +924,7 @@ def a_only(x, /): ...
         ("x, y", "'x'", "mark it with Depends, or take `payload`"),
         ("x: int, y", "'y'", "annotate it"),
         ("ws, headers, x, y", "'x'", "annotate it"),
+        ("self, payload: Item", "'self'", "register the method of an instance"),
         ("**kwargs", "'**kwargs'", "name what the handler needs"),
         ("ws, *args", "'*args'", "functools.wraps"),
         ("payload, x: int, y: int", "'x'", "the whole payload"),

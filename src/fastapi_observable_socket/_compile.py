@@ -176,6 +176,12 @@ class _HandlerCompiler:
             self.takes_socket = True
             return [], [], True
         for p in declared:
+            if p.name in ("self", "cls") and p.annotation is EMPTY:
+                self.fail(
+                    p.name,
+                    "is that of a method which is not bound yet: register the method of an "
+                    'instance, `router.route("name")(instance.method)`',
+                )
             if p.kind in (p.kind.VAR_POSITIONAL, p.kind.VAR_KEYWORD):
                 stars = "*" if p.kind is p.kind.VAR_POSITIONAL else "**"
                 self.fail(
