@@ -782,6 +782,25 @@ def test_an_endpoint_that_fails_after_the_call_without_await_is_not_served(run, 
     assert "serving the socket" not in caplog.text
 
 
+def test_serving_can_be_a_task_beside_others(run):
+    app, router, beside = FastAPI(), echoing(), []
+
+    @app.websocket("/ws")
+    async def endpoint(ws: WebSocket):
+        async with asyncio.TaskGroup() as group:
+            served = group.create_task(router(ws))
+            other = group.create_task(asyncio.Event().wait())
+            await served
+            beside.append(other.cancel())
+
+    async def talk():
+        async with SocketTestClient(app) as client:
+            assert (await client.request("echo", 1)).payload == 1
+
+    run(talk())
+    assert beside == [True]
+
+
 def test_without_fastapi_nobody_can_serve_it_and_an_error_is_logged(run, caplog):
     router = echoing()
 

@@ -11,7 +11,7 @@ import logging
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
 from typing import Any, Generic, TypeVar
 
@@ -96,8 +96,8 @@ def restore_add_websocket_route() -> None:
 # --- an endpoint that forgot its `await`
 
 
-class Serving:
-    """A socket about to be served: awaiting it serves.
+class Serving(Coroutine[Any, Any, None]):
+    """A socket about to be served: awaiting it, or making a task of it, serves.
 
     An endpoint that calls the router and forgets the `await` would end at once, and the
     peer would wait for ever. FastAPI closes an exit stack behind each endpoint; from there
@@ -106,21 +106,35 @@ class Serving:
 
     warned = False
 
-    def __init__(self, serve: Callable[[], Awaitable[None]], scope: Any) -> None:
+    def __init__(self, serve: Callable[[], Coroutine[Any, Any, None]], scope: Any) -> None:
         self._serve = serve
-        self._awaited = False
+        self._serving: Coroutine[Any, Any, None] | None = None
         for key in ("fastapi_function_astack", "fastapi_inner_astack", "fastapi_astack"):
             stack = scope.get(key)
             if isinstance(stack, AsyncExitStack):
                 stack.push_async_exit(self._left)
                 break
 
+    def _begun(self) -> Coroutine[Any, Any, None]:
+        if self._serving is None:
+            self._serving = self._serve()
+        return self._serving
+
     def __await__(self) -> Generator[Any, Any, None]:
-        self._awaited = True
-        return self._serve().__await__()
+        return self._begun().__await__()
+
+    def send(self, value: Any) -> Any:
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        self._begun().close()
 
     async def _left(self, _kind: Any, error: Any, _traceback: Any) -> None:
-        if self._awaited or error is not None:
+        await asyncio.sleep(0)  # a task that was made of it begins only now
+        if self._serving is not None or error is not None:
             return
         if not Serving.warned:
             Serving.warned = True
@@ -131,7 +145,7 @@ class Serving:
         await self
 
     def __del__(self) -> None:
-        if not self._awaited:
+        if self._serving is None:
             logger.error("a SocketRouter was called and never awaited: write `await router(ws)`")
 
 
