@@ -572,6 +572,27 @@ def test_a_deadline_of_a_call_that_never_began_ends_with_its_connection(run):
     run(main())
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_handler_that_cancels_its_own_task_leaves_no_deaf_socket(run, waits):
+    async def main():
+        router = SocketRouter()
+
+        @router.route("self-cancel")
+        async def cancels_itself():
+            if waits:
+                await asyncio.sleep(0.001)
+            asyncio.current_task().cancel()
+            await asyncio.Event().wait()
+
+        async with SocketTestClient(router) as client:
+            await client.push("self-cancel", uuid=1)
+            with pytest.raises(SocketClosed) as closed:
+                await client.receive()
+            assert closed.value.code == 1011
+
+    run(main())
+
+
 def test_binary_frames_are_refused(run):
     async def main():
         async with SocketTestClient(SocketRouter()) as client:

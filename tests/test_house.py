@@ -19,6 +19,7 @@ ORDER = [
     "_outbox",
     "_log",
     "_threads",
+    "_turn",
     "_call",
     "_calls",
     "_signature",

@@ -27,6 +27,7 @@ from ._outbox import Budget, Outbox
 from ._route import Route
 from ._session import Answer, Cancel, Close, ServerSession
 from ._status import CloseCode
+from ._turn import next_turn
 from ._wire import Frame, refusal
 
 FAIR_SHARE = 256
@@ -63,11 +64,9 @@ class Connection:
         "_heard",
         "_heard_at",
         "_idle_timer",
-        "_interrupted",
         "_limits",
         "_live",
         "_loop",
-        "_main",
         "_most",
         "_outbox",
         "_reader",
@@ -79,6 +78,7 @@ class Connection:
         "_shared",
         "_stalled",
         "_tasks",
+        "_turn",
         "_watching",
     )
 
@@ -98,6 +98,7 @@ class Connection:
         self._dispatcher = dispatcher
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self._turn = next_turn()
         self._session = ServerSession(
             limits.max_message_bytes, limits.max_bad_messages, self._loop.time
         )
@@ -115,7 +116,6 @@ class Connection:
         self._watching = False
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._main: asyncio.Task[Any] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = Calls(
@@ -123,7 +123,6 @@ class Connection:
         )
         self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
-        self._interrupted = False
         self._heard = False
         self._heard_at = self._loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -135,17 +134,14 @@ class Connection:
         cancellation.
         """
         self._plan_idle_check()
-        self._main = self._reader = main = asyncio.current_task()
-        assert main is not None
         try:
-            await self._read()
-            await self._ended  # another task may be reading by now
+            # Not in this task: each of its steps passes through all the layers that the
+            # server and the application put around the endpoint.
+            self._reader = self._start_reading()
+            await asyncio.shield(self._ended)
         except asyncio.CancelledError:
-            if not self._interrupted:
-                await self._end(CloseCode.SERVICE_RESTART, "service restart")
-                raise
-            if main.uncancel():  # we called the task back from reading; the server did, too
-                raise
+            await self._end(CloseCode.SERVICE_RESTART, "service restart")
+            raise
         finally:
             await self._leave()
 
@@ -197,10 +193,21 @@ class Connection:
             failure("connection failed", error)
             await self._end(CloseCode.INTERNAL_ERROR, "internal error")
 
+    def _start_reading(self) -> "asyncio.Task[None]":
+        task = self._spawn(self._read(), self._context.copy())
+        task.add_done_callback(self._stopped_reading)
+        return task
+
+    def _stopped_reading(self, task: "asyncio.Task[None]") -> None:
+        # A handler may cancel the task it runs in, and then nobody reads: not a state to
+        # leave a peer in.
+        if task.cancelled() and not self._ended.done():
+            self._spawn(self._end(CloseCode.INTERNAL_ERROR, "internal error"))
+
     def _watch(self) -> None:
         """Look, once the loop has a turn again, whether what was begun until then waits."""
         self._watching = True
-        self._loop.call_soon(self._look)
+        self._turn.look(self._look)
 
     def _look(self) -> None:
         self._watching = False
@@ -293,7 +300,7 @@ class Connection:
         assert call is not None
         self._calls.begin(call, self._reader)
         if not self._ended.done():
-            self._reader = self._spawn(self._read(), self._context.copy())
+            self._reader = self._start_reading()
         else:
             self._calls.end(call)
 
@@ -379,7 +386,6 @@ class Connection:
         self._calls.end_all()
         reader, self._reader = self._reader, None
         if reader is not None and reader is not asyncio.current_task():
-            self._interrupted = reader is self._main
             reader.cancel()
 
     async def _leave(self) -> None:
