@@ -251,6 +251,29 @@ def test_what_one_message_sets_in_a_context_variable_the_next_does_not_see(run, 
     run(main())
 
 
+class Incomparable:
+    def __eq__(self, other):
+        raise TypeError("neither equal nor not")
+
+    __hash__ = object.__hash__
+
+
+def test_values_of_context_variables_need_not_be_comparable(run):
+    async def main():
+        router = SocketRouter()
+
+        @router.route("set")
+        async def sets():
+            variable.set(Incomparable())
+
+        variable.set(Incomparable())
+        async with SocketTestClient(router) as client:
+            for _ in range(2):
+                assert (await client.request("set")).status == 200
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     "options", [{"ordered": True}, {"max_in_flight": 1}], ids=["ordered", "full"]
 )

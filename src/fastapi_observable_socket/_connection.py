@@ -171,7 +171,7 @@ class Connection:
                     if call.task is not None:
                         await self._complete(call, text)
                         continue
-                    if call.lingers or contextvars.copy_context() != self._context:
+                    if call.lingers or self._is_left_changed():
                         await self._linger(call, text)
                         continue
                     # It never waited: nothing of it need be remembered.
@@ -217,6 +217,13 @@ class Connection:
             self._stalled = self._loop.call_later(
                 self._limits.send_timeout, self._check_stalled, self._outbox.sent
             )
+
+    def _is_left_changed(self) -> bool:
+        """Whether a call has set context variables of the reading task."""
+        try:
+            return contextvars.copy_context() != self._context
+        except Exception:  # their values are users', and may refuse to be compared
+            return True
 
     async def _linger(self, call: Call, text: str) -> None:
         """What is left of a call that never waited, while another task reads on.
