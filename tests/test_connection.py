@@ -400,6 +400,30 @@ def test_a_shielded_call_is_not_cancelled(run):
     run(main())
 
 
+def test_a_long_deadline_does_not_shorten_the_life_of_a_call_in_line(run):
+    async def main():
+        router, gate = SocketRouter(max_in_flight=1), Gate()
+
+        @router.route("first")
+        async def first():
+            await gate.wait()
+
+        @router.route("second", timeout=0.05)
+        async def second():
+            return "done"
+
+        async with SocketTestClient(router) as client:
+            await client.push("first", uuid=1)
+            await gate.has(1)
+            await client.push("second", None, {"$timeout": 60_000}, uuid=2)
+            await asyncio.sleep(0.1)  # the route's own time has not begun yet
+            gate.open.set()
+            answers = {(a := await client.receive())["uuid"]: a["status"] for _ in "12"}
+            assert answers == {1: 200, 2: 200}
+
+    run(main())
+
+
 def test_the_shorter_of_two_time_limits_counts(run):
     async def main():
         router = SocketRouter(handler_timeout=0.02)

@@ -891,3 +891,16 @@ def test_importing_the_package_imports_no_server():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: SocketRouter().route("a")(3), "route 'a': 3 is no function"),
+        (lambda: SocketRouter().route("a", options=[print])(print), "options are a dict of hooks"),
+        (lambda: SocketRouter().mount("/ws"), "needs the app first, not '/ws'"),
+    ],
+)
+def test_what_is_mixed_up_is_told_in_words(wrong, told):
+    with pytest.raises(TypeError, match=told):
+        wrong()

@@ -74,6 +74,8 @@ class Call:
     # Kept by the connection.
     task: "asyncio.Task[Any] | None" = None
     timer: asyncio.TimerHandle | None = None
+    due: float | None = None
+    """When its client's patience ends, by the loop's clock, if that began before the call."""
     ended_by: str | None = None
     """Why it was cancelled: "gone", "timeout", "deadline" or "cancel"."""
     holds_order = False

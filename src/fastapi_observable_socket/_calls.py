@@ -70,8 +70,11 @@ class Calls:
     def postpone(self, call: Call) -> None:
         """Begin it later, by itself."""
         self._live[uuid_key(call.frame.uuid)] = call
-        if deadline(call) is not None:
-            self._start_timer(call)
+        given = deadline(call)
+        if given is not None:
+            loop = asyncio.get_running_loop()
+            call.due = loop.time() + given
+            call.timer = loop.call_at(call.due, self._time_out, call, "deadline")
         (self._in_order if call.route.ordered else self._parked).append(call)
 
     def begin(self, call: Call, task: "asyncio.Task[Any] | None") -> None:
@@ -83,7 +86,7 @@ class Calls:
             call.holds_order = self._order_taken = True
         if not call.settled:
             self._live[uuid_key(call.frame.uuid)] = call
-            self._start_timer(call)
+            self._limit_time(call)
 
     def settle(self, call: Call) -> None:
         """Its answer is ready: its uuid is free again, and time no longer counts."""
@@ -158,16 +161,19 @@ class Calls:
         elif not call.route.shield:
             self._stop_in_time(call, why)
 
-    def _start_timer(self, call: Call) -> None:
-        seconds, given = call.route.timeout, deadline(call)
-        why = "timeout"
-        if given is not None and given <= seconds:
-            seconds, why = given, "deadline"
+    def _limit_time(self, call: Call) -> None:
+        """By the route's own time, which begins now, or the client's, which began on arrival."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        end, why = now + call.route.timeout, "timeout"
+        given = deadline(call)
+        if given is not None:
+            due = now + given if call.due is None else call.due
+            if due <= end:
+                end, why = due, "deadline"
         if call.timer is not None:
-            if why == "deadline":
-                return  # it has been running since the request came
             call.timer.cancel()
-        call.timer = asyncio.get_running_loop().call_later(seconds, self._time_out, call, why)
+        call.timer = loop.call_at(end, self._time_out, call, why)
 
     def _time_out(self, call: Call, why: str) -> None:
         if call.task is None:
@@ -204,7 +210,7 @@ def deadline(call: Call) -> float | None:
 
 def must_end(call: Call) -> bool:
     """Whether a call has no more business once its peer is gone."""
-    return not call.answered and not call.route.shield
+    return not call.answered and (call.settled or not call.route.shield)
 
 
 def stubborn(calls: Iterable[Call], tasks: "Collection[asyncio.Task[Any]]") -> list[Call]:

@@ -156,9 +156,24 @@ def abort_transport(send: Any) -> bool:
     """Drop the TCP connection below `send`, at once and with all that waits in it.
 
     ASGI has no word for it, and a peer that never reads holds its socket for ever
-    otherwise. Finds the transport of uvicorn and of servers built alike, also through
-    the wrappers of Starlette; says whether it found one.
+    otherwise. Says whether there was a transport to be found.
     """
+    transport = _transport_below(send)
+    if transport is None:
+        return False
+    _reset(transport)
+    return True
+
+
+def pending_bytes(send: Any) -> int:
+    """Bytes that wait below `send` for a peer to read them; 0 where nobody can tell."""
+    transport = _transport_below(send)
+    size = getattr(transport, "get_write_buffer_size", None)
+    return size() if size is not None else 0
+
+
+def _transport_below(send: Any) -> Any:
+    """The transport of uvicorn and of servers built alike, also through Starlette's wrappers."""
     seen: set[int] = set()
     rest: list[Any] = [send]
     while rest and len(seen) < 64:
@@ -168,8 +183,7 @@ def abort_transport(send: Any) -> bool:
         seen.add(id(item))
         transport = getattr(getattr(item, "__self__", None), "transport", None)
         if hasattr(transport, "abort") and hasattr(transport, "get_extra_info"):
-            _reset(transport)
-            return True
+            return transport
         for cell in getattr(item, "__closure__", None) or ():
             try:
                 if callable(cell.cell_contents):
@@ -177,7 +191,7 @@ def abort_transport(send: Any) -> bool:
             except ValueError:  # an empty cell
                 continue
         rest.extend(filter(None, (getattr(item, "func", None), getattr(item, "_send", None))))
-    return False
+    return None
 
 
 def _reset(transport: Any) -> None:

@@ -397,6 +397,8 @@ class _HandlerCompiler:
 
 def checked_options(route: str, options: RouteOptions) -> RouteOptions:
     """`options` as given. Raises `SignatureError` for a name or a value that cannot be."""
+    if not isinstance(options, Mapping):
+        raise SignatureError(f"route {route!r}: options are a dict of hooks, not {options!r}")
     for name, value in options.items():
         if name not in HOOKS:
             near = difflib.get_close_matches(name, HOOKS, 1)

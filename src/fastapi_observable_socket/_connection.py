@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from ._call import Call, Shared
 from ._calls import Calls, stubborn
 from ._closing import close
+from ._compat import pending_bytes
 from ._dispatch import Dispatcher, ended
 from ._errors import NotFound, TooManyRequests
 from ._log import escaped, failure, logger
@@ -215,7 +216,10 @@ class Connection:
             self._hand_over()
         if self._outbox.busy and self._stalled is None:
             self._stalled = self._loop.call_later(
-                self._limits.send_timeout, self._check_stalled, self._outbox.sent
+                self._limits.send_timeout,
+                self._check_stalled,
+                self._outbox.sent,
+                pending_bytes(self._send),
             )
 
     def _is_left_changed(self) -> bool:
@@ -340,12 +344,13 @@ class Connection:
         self._outbox.close()
         self._cut(CloseCode.SLOW_CONSUMER)
 
-    def _check_stalled(self, sent: int) -> None:
-        """Cut a peer that took nothing since this was planned, when `sent` texts were out."""
+    def _check_stalled(self, sent: int, pending: int) -> None:
+        """Cut a peer that took nothing since this was planned, when `sent` texts were out
+        and `pending` bytes waited."""
         self._stalled = None
         if not self._outbox.busy:
             return
-        if self._outbox.sent == sent:
+        if self._outbox.sent == sent and pending_bytes(self._send) >= pending:
             self._cut(CloseCode.SLOW_CONSUMER)
         else:
             self._look()
@@ -390,10 +395,15 @@ class Connection:
             return
         self._ended.set_result(None)
         self._outbox.close()
-        self._calls.end_all()
         reader, self._reader = self._reader, None
         if reader is not None and reader is not asyncio.current_task():
-            reader.cancel()
+            if self._carried is None:
+                reader.cancel()
+            else:
+                # It waits for a call that nobody has looked at yet, perhaps a shielded one.
+                call, self._carried = self._carried, None
+                self._calls.begin(call, reader)
+        self._calls.end_all()
 
     async def _leave(self) -> None:
         """Wait for the tasks that are left, and close what the connection holds open."""
@@ -417,6 +427,8 @@ class Connection:
         patience = PATIENCE
         while self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=1)
+            for task in pending - {call.task for call in self._calls.begun}:
+                task.cancel()  # it brings an answer to a peer that is gone
             left = stubborn(self._calls.begun, pending)
             if not left:
                 continue

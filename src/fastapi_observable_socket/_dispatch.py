@@ -256,7 +256,9 @@ def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:
         value = adapts.validate_python(payload, from_attributes=True)
     except ValidationError as error:
         # Not `from error`: it shows the value, and logs are not the place for payloads.
-        kinds = ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors())
+        kinds = ", ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['type']}" for e in error.errors()
+        )
         raise TypeError(f"the result does not fit its type: {kinds}") from None
     try:
         try:

@@ -12,6 +12,9 @@ from ._errors import SignatureError
 from ._plan import Definition, Plan
 from ._signature import Unresolved, describe
 
+MAX_VARIANTS = 16
+"""Plans that are kept for sets of overrides: tests may bring a new set each."""
+
 
 class Route:
     """A definition with its plans, compiled when first possible.
@@ -58,5 +61,7 @@ class Route:
         """The plan under the app's `dependency_overrides`."""
         key = tuple(overrides.items())
         if key not in self._variants:
+            if len(self._variants) >= MAX_VARIANTS:
+                self._variants.clear()
             self._variants[key] = compiled(self.definition, overrides)
         return self._variants[key]

@@ -20,6 +20,7 @@ from ._compat import Serving, mark_coroutine_function, restore_add_websocket_rou
 from ._compile import checked_options
 from ._connection import Connection, Limits
 from ._dispatch import Dispatcher
+from ._errors import SignatureError
 from ._gate import Gate
 from ._outbox import Budget
 from ._plan import Definition, Handler, RouteOptions
@@ -145,6 +146,8 @@ class SocketRouter:
         names = _locals_of_caller()
 
         def register(handler: HandlerT) -> HandlerT:
+            if not callable(handler):
+                raise SignatureError(f"route {path!r}: {handler!r} is no function")
             definition = Definition(
                 path, handler, (options or RouteOptions(),), names, ordered, timeout, shield
             )
@@ -208,6 +211,8 @@ class SocketRouter:
         `dependencies` are FastAPI's, solved before the socket is accepted. Raises
         `SignatureError` for routes whose annotations are still not defined.
         """
+        if not isinstance(app, Starlette | Router):
+            raise TypeError(f"mount(app, path) needs the app first, not {app!r}")
         self._ready()
         router = app.router if isinstance(app, Starlette) else app
         if dependencies and not isinstance(router, APIRouter):
