@@ -50,8 +50,8 @@ class Status(IntEnum):
 class CloseCode(IntEnum):
     """Why a socket was closed (RFC 6455, section 7.4, and our own 4xxx).
 
-    After `POLICY` a browser client stays away, after `INTERNAL_ERROR` too; after
-    every other code it comes back.
+    After `POLICY` a client stays away, an older one after `INTERNAL_ERROR` too; after every
+    other code it comes back.
     """
 
     NORMAL = 1000
