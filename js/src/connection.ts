@@ -177,7 +177,7 @@ export class Connection {
   #down(end: End): void {
     const attempt = ++this.#failures
     const { shouldReconnect, maxAttempts = Infinity, auth } = this.options
-    let again = end.code !== 1008 && (end.code !== 4401 || !!auth)
+    let again = end.code !== 1008 && end.code !== 4403 && (end.code !== 4401 || !!auth)
     safely(() => {
       again = shouldReconnect?.({ code: end.code, reason: end.reason, attempt }) ?? again
     })

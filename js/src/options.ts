@@ -28,7 +28,7 @@ export interface SocketOptions {
   lazy?: boolean
   /** Milliseconds between the last release and the disconnect, 1,000. */
   linger?: number
-  /** The last word on whether to come back. Without it: always, but for 1008, and 4401 where there is no `auth`. */
+  /** The last word on whether to come back. Without it: always, but for 1008 (4403 from servers that cannot say 1008), and 4401 where there is no `auth`. */
   shouldReconnect?: (close: { code: number; reason: string; attempt: number }) => boolean
   /** A WebSocket where the platform has none, such as that of `ws` on Node before 22. */
   WebSocket?: new (url: string) => WebSocketLike
