@@ -25,6 +25,7 @@ ORDER = [
     "_signature",
     "_depends",
     "_plan",
+    "_results",
     "_compile",
     "_route",
     "_dispatch",

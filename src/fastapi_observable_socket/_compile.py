@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from operator import attrgetter
-from typing import Annotated, Any, NoReturn, get_args, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 from fastapi import params
 from pydantic import Field, TypeAdapter, ValidationError, create_model
@@ -23,7 +23,8 @@ from starlette.websockets import WebSocket
 from ._call import Call
 from ._depends import Compiler, Getter, Overrides, Step, cached, misfit
 from ._errors import SignatureError
-from ._plan import Definition, HandlerResult, Hook, Plan, Reply, RouteOptions
+from ._plan import Definition, Hook, Plan, RouteOptions
+from ._results import meaning_of
 from ._signature import (
     EMPTY,
     Cached,
@@ -36,7 +37,7 @@ from ._signature import (
     parameters,
     returned,
 )
-from ._wire import Header, Payload
+from ._wire import Payload
 
 
 def compiled(definition: Definition, overrides: Overrides) -> Plan:
@@ -367,21 +368,14 @@ class _HandlerCompiler:
 
     def result(self) -> tuple["TypeAdapter[Any] | None", bool, bool]:
         """What serialises the payload, whether all is payload, whether all is a result dict."""
-        names, of_handler = self.definition.names, self.handler
-        annotation = returned(of_handler, names)
-        if self.dehydrate_function is not None:
-            always_result = _is_result(annotation)
-            plain = always_result or _is_loose(annotation)
-            shaped = returned(self.dehydrate_function, names)
-            adapts = None if _is_loose(shaped) else self.serialiser(shaped, self.dehydrate_function)
-            return adapts, not plain and annotation is not EMPTY, always_result
-        if _is_result(annotation):
-            return None, False, True
-        all_payload = HandlerResult not in get_args(annotation)
-        annotation = _without_envelopes(annotation)
-        if _is_loose(annotation):
-            return None, False, False
-        return self.serialiser(annotation, of_handler), all_payload, False
+        names = self.definition.names
+        last = self.dehydrate_function or self.handler
+        meaning = meaning_of(
+            returned(self.handler, names),
+            None if self.dehydrate_function is None else returned(last, names),
+        )
+        adapts = None if meaning.type is EMPTY else self.serialiser(meaning.type, last)
+        return adapts, meaning.always_payload, meaning.always_result
 
     def serialiser(self, annotation: Any, function: Any) -> "TypeAdapter[Any]":
         adapts = adapter(annotation)
@@ -478,26 +472,3 @@ def _is_any(p: Parameter) -> bool:
 
 def _is_embedded(marker: params.Body) -> bool:
     return bool(marker.embed)
-
-
-_LOOSE: tuple[Any, ...] = (EMPTY, Any, dict, object, dict[str, Any], Header, Payload, Mapping)
-
-
-def _is_loose(annotation: Any) -> bool:
-    return any(annotation is loose or annotation == loose for loose in _LOOSE)
-
-
-def _is_result(annotation: Any) -> bool:
-    return annotation is HandlerResult or annotation is Reply
-
-
-def _without_envelopes(annotation: Any) -> Any:
-    """`Sum | Reply` promises a Sum: the Reply is only another way to bring it."""
-    if get_origin(annotation) is Annotated:
-        return annotation
-    arms = get_args(annotation)
-    if Reply not in arms and HandlerResult not in arms:
-        return annotation
-    kept = tuple(arm for arm in arms if arm not in (Reply, HandlerResult))
-    # `Reply | None`: the None is an empty answer, and no promise about a Reply's payload.
-    return typing.Union[kept] if {*kept} - {type(None)} else EMPTY

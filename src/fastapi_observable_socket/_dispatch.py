@@ -12,8 +12,6 @@ from typing import Any
 
 import msgspec
 from fastapi.exceptions import WebSocketException
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 
 from ._call import Call
@@ -26,21 +24,16 @@ from ._errors import (
     HandlerTimeout,
     Internal,
     RequestFailed,
-    Unserialisable,
 )
 from ._log import failure
-from ._plan import Plan, Reply
+from ._plan import Plan
+from ._results import Parts, serialised, shaped
 from ._route import Route
 from ._session import refusal_of
 from ._signature import is_coroutine_function
 from ._status import CloseCode, Status
 from ._threads import run_sync
-from ._wire import BadFrame, Header, Response, encode, encode_response, has_odd_floats, refusal
-
-Parts = tuple[int, Header, Any]
-"""Status, headers and payload of an answer."""
-
-RESULT_KEYS = frozenset({"status", "headers", "payload"})
+from ._wire import BadFrame, Response, encode, encode_response, refusal
 
 
 class Dispatcher:
@@ -217,59 +210,6 @@ async def _execute(plan: Plan, call: Call) -> Parts:
         call.outgoing = payload
         payload = await plan.dehydrate(call)
     return status, headers, payload
-
-
-def shaped(plan: Plan, result: Any) -> Parts:
-    """A handler's result in parts. Raises TypeError for a status or headers that cannot be."""
-    if isinstance(result, dict):
-        if not plan.always_payload and (plan.always_result or _looks_like_result(result)):
-            status = result.get("status")
-            status = Status.OK if status is None else status
-            return checked(status, result.get("headers"), result.get("payload"))
-    elif isinstance(result, Reply):
-        return checked(result.status, result.headers, result.payload)
-    elif plan.always_result:
-        raise TypeError(f"a HandlerResult is a dict, not {type(result).__name__}")
-    return 200, {}, result
-
-
-def _looks_like_result(result: dict[Any, Any]) -> bool:
-    """`{"status": 200, "payload": ...}` is one; `{"status": "active"}` is a payload."""
-    if "payload" not in result:
-        status = result.get("status")
-        if not isinstance(status, int) or isinstance(status, bool):
-            return False
-    return result.keys() <= RESULT_KEYS
-
-
-def checked(status: Any, headers: Header | None, payload: Any) -> Parts:
-    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
-        raise TypeError(f"a status is an int from 100 to 599, not {status!r}")
-    if headers is not None and not isinstance(headers, dict):
-        raise TypeError(f"headers are a dict, not {type(headers).__name__}")
-    return int(status), headers or {}, payload
-
-
-def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:
-    """`payload` as JSON of the declared type: what the type does not name stays here."""
-    try:
-        value = adapts.validate_python(payload, from_attributes=True)
-    except ValidationError as error:
-        # Not `from error`: it shows the value, and logs are not the place for payloads.
-        kinds = ", ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['type']}" for e in error.errors()
-        )
-        raise TypeError(f"the result does not fit its type: {kinds}") from None
-    try:
-        try:
-            data = adapts.dump_json(value, by_alias=True)
-        except PydanticSerializationError:
-            return adapts.dump_python(value, mode="json", by_alias=True)
-        if b"null" in data and has_odd_floats(adapts.dump_python(value)):
-            raise ValueError("a NaN or an infinity")
-    except (ValueError, PydanticSerializationError) as error:
-        raise Unserialisable("the result cannot be written as JSON") from error
-    return msgspec.Raw(data)
 
 
 def http_payload(status: int, detail: Any) -> dict[str, Any]:

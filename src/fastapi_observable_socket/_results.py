@@ -1,0 +1,128 @@
+"""
+What a handler's result means: what its annotation promises, and what came of it.
+
+The promise is read when the route is registered, the result when there is one. Nothing here
+calls a handler.
+"""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from ._errors import Unserialisable
+from ._plan import HandlerResult, Plan, Reply
+from ._signature import EMPTY
+from ._status import Status
+from ._wire import Header, Payload, has_odd_floats
+
+Parts = tuple[int, Header, Any]
+"""Status, headers and payload of an answer."""
+
+RESULT_KEYS = frozenset({"status", "headers", "payload"})
+
+LOOSE: tuple[Any, ...] = (EMPTY, Any, dict, object, dict[str, Any], Header, Payload, Mapping)
+"""Annotations that promise nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`type` is what the payload is serialised by, EMPTY for as it is. `always_payload`: a
+    dict is never taken for a result; `always_result`: it always is."""
+
+    type: Any
+    always_payload: bool
+    always_result: bool
+
+
+def meaning_of(annotation: Any, dehydrated: Any) -> Meaning:
+    """What a handler's return annotation promises, and that of its `dehydrate`: None where
+    there is no such hook."""
+    always_result = _is_result(annotation)
+    if dehydrated is not None:
+        final = EMPTY if _is_loose(dehydrated) else dehydrated
+        return Meaning(final, not always_result and not _is_loose(annotation), always_result)
+    if always_result:
+        return Meaning(EMPTY, False, True)
+    all_payload = HandlerResult not in get_args(annotation)
+    annotation = _without_envelopes(annotation)
+    if _is_loose(annotation):
+        return Meaning(EMPTY, False, False)
+    return Meaning(annotation, all_payload, False)
+
+
+def _is_loose(annotation: Any) -> bool:
+    return any(annotation is loose or annotation == loose for loose in LOOSE)
+
+
+def _is_result(annotation: Any) -> bool:
+    return annotation is HandlerResult or annotation is Reply
+
+
+def _without_envelopes(annotation: Any) -> Any:
+    """`Sum | Reply` promises a Sum: the Reply is only another way to bring it."""
+    if get_origin(annotation) is Annotated:
+        return annotation
+    arms = get_args(annotation)
+    if Reply not in arms and HandlerResult not in arms:
+        return annotation
+    kept = tuple(arm for arm in arms if arm not in (Reply, HandlerResult))
+    # `Reply | None`: the None is an empty answer, and no promise about a Reply's payload.
+    return typing.Union[kept] if {*kept} - {type(None)} else EMPTY
+
+
+def shaped(plan: Plan, result: Any) -> Parts:
+    """A handler's result in parts. Raises TypeError for a status or headers that cannot be."""
+    if isinstance(result, dict):
+        if not plan.always_payload and (plan.always_result or _looks_like_result(result)):
+            status = result.get("status")
+            status = Status.OK if status is None else status
+            return checked(status, result.get("headers"), result.get("payload"))
+    elif isinstance(result, Reply):
+        return checked(result.status, result.headers, result.payload)
+    elif plan.always_result:
+        raise TypeError(f"a HandlerResult is a dict, not {type(result).__name__}")
+    return 200, {}, result
+
+
+def _looks_like_result(result: dict[Any, Any]) -> bool:
+    """`{"status": 200, "payload": ...}` is one; `{"status": "active"}` is a payload."""
+    if "payload" not in result:
+        status = result.get("status")
+        if not isinstance(status, int) or isinstance(status, bool):
+            return False
+    return result.keys() <= RESULT_KEYS
+
+
+def checked(status: Any, headers: Header | None, payload: Any) -> Parts:
+    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
+        raise TypeError(f"a status is an int from 100 to 599, not {status!r}")
+    if headers is not None and not isinstance(headers, dict):
+        raise TypeError(f"headers are a dict, not {type(headers).__name__}")
+    return int(status), headers or {}, payload
+
+
+def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:
+    """`payload` as JSON of the declared type: what the type does not name stays here."""
+    try:
+        value = adapts.validate_python(payload, from_attributes=True)
+    except ValidationError as error:
+        # Not `from error`: it shows the value, and logs are not the place for payloads.
+        kinds = ", ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['type']}" for e in error.errors()
+        )
+        raise TypeError(f"the result does not fit its type: {kinds}") from None
+    try:
+        try:
+            data = adapts.dump_json(value, by_alias=True)
+        except PydanticSerializationError:
+            return adapts.dump_python(value, mode="json", by_alias=True)
+        if b"null" in data and has_odd_floats(adapts.dump_python(value)):
+            raise ValueError("a NaN or an infinity")
+    except (ValueError, PydanticSerializationError) as error:
+        raise Unserialisable("the result cannot be written as JSON") from error
+    return msgspec.Raw(data)
