@@ -31,6 +31,7 @@ ORDER = [
     "_dispatch",
     "_compat",
     "_closing",
+    "_clocks",
     "_connection",
     "_gate",
     "_router",

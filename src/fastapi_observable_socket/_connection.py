@@ -12,13 +12,13 @@ one that waits holds up nobody.
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketState
 
 from ._call import Call, Shared
 from ._calls import Calls, stubborn
+from ._clocks import Clocks, Limits
 from ._closing import close
 from ._compat import pending_bytes
 from ._dispatch import Dispatcher, ended
@@ -38,33 +38,16 @@ PATIENCE = 5
 """Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The bounds of one connection. Times are in seconds, sizes in bytes of UTF-8."""
-
-    max_message_bytes: int = 256 * 1024
-    max_response_bytes: int = 16 * 1024 * 1024
-    max_in_flight: int = 64
-    look_ahead: int = 64
-    reject_overflow: bool = False
-    max_bad_messages: int = 100
-    idle_timeout: float = 180.0
-    idle_timeout_without_heartbeat: float = 3600.0
-    send_timeout: float = 10.0
-
-
 class Connection:
     """One accepted socket and its calls, until both are gone."""
 
     __slots__ = (
         "_calls",
         "_carried",
+        "_clocks",
         "_context",
         "_dispatcher",
         "_ended",
-        "_heard",
-        "_heard_at",
-        "_idle_timer",
         "_limits",
         "_live",
         "_loop",
@@ -77,7 +60,6 @@ class Connection:
         "_send",
         "_session",
         "_shared",
-        "_stalled",
         "_tasks",
         "_turn",
         "_watching",
@@ -113,7 +95,6 @@ class Connection:
             self._overflowed,
             budget,
         )
-        self._stalled: asyncio.TimerHandle | None = None
         self._watching = False
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -124,9 +105,14 @@ class Connection:
         )
         self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
-        self._heard = False
-        self._heard_at = self._loop.time()
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._clocks = Clocks(
+            limits,
+            self._session,
+            self._outbox,
+            self._calls.begun,
+            lambda: pending_bytes(send),
+            self._cut,
+        )
 
     async def serve(self) -> None:
         """Serve the accepted socket until its peer is gone or it is closed.
@@ -134,7 +120,7 @@ class Connection:
         Every call has ended when this returns, and every task. Raises nothing but its own
         cancellation.
         """
-        self._plan_idle_check()
+        self._clocks.start()
         try:
             # Not in this task: each of its steps passes through all the layers that the
             # server and the application put around the endpoint.
@@ -151,6 +137,7 @@ class Connection:
     async def _read(self) -> None:
         me = asyncio.current_task()
         receive, answer, put = self._receive, self._dispatcher.answer, self._outbox.put
+        clocks = self._clocks
         share = FAIR_SHARE
         try:
             while self._reader is me:
@@ -161,7 +148,7 @@ class Connection:
                 if text is None:
                     await self._received_no_text(message)
                     continue
-                self._heard = True
+                clocks.heard = True
                 if not self._watching:
                     self._watch()
                 step = self._session.receive(text)
@@ -214,13 +201,7 @@ class Connection:
         self._watching = False
         if self._carried is not None:
             self._hand_over()
-        if self._outbox.busy and self._stalled is None:
-            self._stalled = self._loop.call_later(
-                self._limits.send_timeout,
-                self._check_stalled,
-                self._outbox.sent,
-                pending_bytes(self._send),
-            )
+        self._clocks.look_at_sending()
 
     def _is_left_changed(self) -> bool:
         """Whether a call has set context variables of the reading task."""
@@ -344,38 +325,9 @@ class Connection:
         self._outbox.close()
         self._cut(CloseCode.SLOW_CONSUMER)
 
-    def _check_stalled(self, sent: int, pending: int) -> None:
-        """Cut a peer that took nothing since this was planned, when `sent` texts were out
-        and `pending` bytes waited."""
-        self._stalled = None
-        if not self._outbox.busy:
-            return
-        if self._outbox.sent == sent and pending_bytes(self._send) >= pending:
-            self._cut(CloseCode.SLOW_CONSUMER)
-        else:
-            self._look()
-
     def _cut(self, code: CloseCode) -> None:
         reason = "slow consumer" if code is CloseCode.SLOW_CONSUMER else "idle timeout"
         self._spawn(self._end(code, reason))
-
-    def _check_idle(self) -> None:
-        # Looks often and reads no clock for each frame: a connection is closed up to an
-        # eighth later than it could be.
-        limits, now = self._limits, self._loop.time()
-        if self._heard or self._calls.begun:
-            self._heard = False
-            self._heard_at = now
-        heartbeats = self._session.heartbeats
-        limit = limits.idle_timeout if heartbeats else limits.idle_timeout_without_heartbeat
-        if now - self._heard_at >= limit:
-            self._cut(CloseCode.IDLE)
-        else:
-            self._plan_idle_check()
-
-    def _plan_idle_check(self) -> None:
-        shortest = min(self._limits.idle_timeout, self._limits.idle_timeout_without_heartbeat)
-        self._idle_timer = self._loop.call_later(shortest / 8, self._check_idle)
 
     # --- ending
 
@@ -408,9 +360,7 @@ class Connection:
     async def _leave(self) -> None:
         """Wait for the tasks that are left, and close what the connection holds open."""
         self._finish()
-        for timer in (self._idle_timer, self._stalled):
-            if timer is not None:
-                timer.cancel()
+        self._clocks.stop()
         try:
             await self._outlast_calls()
         except asyncio.CancelledError:

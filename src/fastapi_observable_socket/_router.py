@@ -16,9 +16,10 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ._clocks import Limits
 from ._compat import Serving, mark_coroutine_function, restore_add_websocket_route
 from ._compile import checked_options
-from ._connection import Connection, Limits
+from ._connection import Connection
 from ._dispatch import Dispatcher
 from ._errors import SignatureError
 from ._gate import Gate
