@@ -272,7 +272,7 @@ UNKNOWN_ROUTES = [
     "ping",
     "__class__",
     "$hello",
-    "$cancel",
+    "$unsub",
     "'%s%n{0}\r\n",
 ]
 
