@@ -82,7 +82,6 @@ class Call:
     released = False
     settled = False
     answered = False
-    finished = False
     gone = False
 
     def __init__(self, frame: Frame, shared: Shared, route: Any) -> None:

@@ -101,14 +101,10 @@ class Calls:
 
     def finished(self, call: Call) -> None:
         """Nothing is left of it. Twice is harmless."""
-        if call.finished or call.task is None:
+        if call not in self.begun:
             return
-        call.finished = True
+        self.begun.remove(call)
         self.settle(call)
-        if call.ended_by is not None:
-            # The task may go on to serve the connection: the cancellation was the call's.
-            call.task.uncancel()
-        self.begun.discard(call)
         self._release(call)
 
     def end_all(self) -> None:
