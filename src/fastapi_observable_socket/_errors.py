@@ -5,16 +5,26 @@ What can go wrong, each with the answer it deserves.
     RequestFailed             a request that ends in an error answer
     ├── BadRequest            400  its payload or headers do not fit
     ├── CheckFailed           400  `data_check` said no
+    ├── Unauthorized          401  nobody, or nobody we know
     ├── Forbidden             403  `access` said no
     ├── NotFound              404  no such route
     ├── DeadlinePassed        408  the time that the client gave is up
     ├── Duplicate             409  its uuid is still in flight
+    ├── TooManyItems          413  a stream asked for as one answer, and too long for it
     ├── TooManyRequests       429  over the limit, where the router rejects
+    ├── TooManyStreams        429  over the limit of open streams
     ├── Cancelled             499  the client asked for it
     ├── Internal              500  a handler or a hook failed
     ├── Unserialisable        500  the result is not JSON
     ├── ResponseTooLarge      500  the result is longer than allowed
+    ├── Unavailable           503  `authenticate` cannot tell just now
     └── HandlerTimeout        504  the handler took too long
+    SocketError               a call to the other end that brought no result
+    ├── ResponseError         the other end answered, and not with a 2xx
+    ├── ConnectionLostError   no answer will come: the connection is gone
+    ├── SocketTimeoutError    no answer came in time
+    ├── QueueFullError        too many calls wait for a connection already
+    └── CallsNotTakenError    the client takes no calls
 
 Errors know their status and their machine word, never frames.
 """
@@ -54,6 +64,11 @@ class CheckFailed(RequestFailed):
     code = "check"
 
 
+class Unauthorized(RequestFailed):
+    status = Status.UNAUTHORIZED
+    code = "unauthorized"
+
+
 class Forbidden(RequestFailed):
     status = Status.FORBIDDEN
     code = "forbidden"
@@ -74,9 +89,19 @@ class Duplicate(RequestFailed):
     code = "duplicate"
 
 
+class TooManyItems(RequestFailed):
+    status = Status.PAYLOAD_TOO_LARGE
+    code = "too_many_items"
+
+
 class TooManyRequests(RequestFailed):
     status = Status.TOO_MANY_REQUESTS
     code = "too_many_requests"
+
+
+class TooManyStreams(RequestFailed):
+    status = Status.TOO_MANY_REQUESTS
+    code = "too_many_streams"
 
 
 class Cancelled(RequestFailed):
@@ -96,6 +121,73 @@ class ResponseTooLarge(RequestFailed):
     code = "response_too_large"
 
 
+class Unavailable(RequestFailed):
+    status = Status.SERVICE_UNAVAILABLE
+    code = "unavailable"
+
+
 class HandlerTimeout(RequestFailed):
     status = Status.GATEWAY_TIMEOUT
     code = "timeout"
+
+
+class SocketError(Exception):
+    """A call to the other end that brought no result; of either end, client or server."""
+
+
+class ResponseError(SocketError):
+    """The other end answered, and not with a 2xx.
+
+    `code` is its machine word for what went wrong, such as "not_found", if it gave one.
+    """
+
+    def __init__(self, route: str, status: int, headers: dict[str, Any], payload: Any) -> None:
+        said = payload if isinstance(payload, dict) else {}
+        message = said.get("message")
+        super().__init__(
+            message if isinstance(message, str) else f"{route} was answered with {status}"
+        )
+        self.route = route
+        self.status = status
+        self.headers = headers
+        self.payload = payload
+        self.code: str | None = code if isinstance(code := said.get("code"), str) else None
+
+
+class ConnectionLostError(SocketError, ConnectionError):
+    """No answer will come, since the connection is gone.
+
+    `sent` False: it never left, and may be tried again safely. True: the other end may have
+    done it. `close_code` is 1006 where there was no close frame.
+    """
+
+    def __init__(self, sent: bool, close_code: int, reason: str = "") -> None:
+        when = "after" if sent else "before"
+        super().__init__(f"connection lost {when} the call was sent: {reason or close_code}")
+        self.sent = sent
+        self.close_code = close_code
+        self.reason = reason
+
+
+class SocketTimeoutError(SocketError, TimeoutError):
+    """No answer came within `timeout` seconds; `sent`: the other end may have done it."""
+
+    def __init__(self, route: str, timeout: float, sent: bool) -> None:
+        done = "answered" if sent else "sent"
+        super().__init__(f"{route} was not {done} within {timeout:g} s")
+        self.route = route
+        self.sent = sent
+
+
+class QueueFullError(SocketError):
+    """Too many calls wait for a connection already."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} calls already wait for a connection")
+
+
+class CallsNotTakenError(SocketError):
+    """The client has not said that it takes calls: it has no `handle`, or is an older one."""
+
+    def __init__(self) -> None:
+        super().__init__("this client takes no calls: it did not say `$hello` with the feature")
