@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from fastapi_observable_socket._outbox import Budget, Outbox
+from fastapi_observable_socket._outbox import Bounds, Budget, Outbox
 
 
 class Wire:
     """A send that takes texts while open, as a transport does."""
 
-    def __init__(self, budget=None):
+    def __init__(self, budget=None, bounds=None):
         self.sent = []
         self.open = asyncio.Event()
         self.open.set()
@@ -22,6 +22,9 @@ class Wire:
             lambda: self.events.append("freed"),
             self.overflow,
             budget or Budget(1000),
+            lambda: self.events.append("behind"),
+            asyncio.ensure_future,
+            bounds or Bounds(),
         )
 
     def overflow(self):

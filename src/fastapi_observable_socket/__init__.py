@@ -1,7 +1,16 @@
 """WebSockets that feel like FastAPI: named routes, typed messages, one answer for each request."""
 
 from ._depends import PerConnection
-from ._errors import SignatureError
+from ._errors import (
+    CallsNotTakenError,
+    ConnectionLostError,
+    ResponseError,
+    SignatureError,
+    SocketError,
+    SocketTimeoutError,
+)
+from ._handle import Connection, Connections
+from ._identity import Authenticated
 from ._plan import (
     AccessCheck,
     DataCheck,
@@ -15,14 +24,20 @@ from ._plan import (
 from ._router import SocketAccess, SocketRouter
 from ._signature import Cached, MessageHeader
 from ._status import CloseCode, Status
+from ._stream import Progress
 from ._wire import Header, MessageData, Payload, Request, Response
 
 __version__ = "2.0.0.dev0"
 
 __all__ = [
     "AccessCheck",
+    "Authenticated",
     "Cached",
+    "CallsNotTakenError",
     "CloseCode",
+    "Connection",
+    "ConnectionLostError",
+    "Connections",
     "DataCheck",
     "DehydrateFunction",
     "Handler",
@@ -33,12 +48,16 @@ __all__ = [
     "MessageHeader",
     "Payload",
     "PerConnection",
+    "Progress",
     "Reply",
     "Request",
     "Response",
+    "ResponseError",
     "RouteOptions",
     "SignatureError",
     "SocketAccess",
+    "SocketError",
     "SocketRouter",
+    "SocketTimeoutError",
     "Status",
 ]

@@ -5,6 +5,7 @@ A call is a place to keep things; it decides nothing and never waits.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -12,18 +13,32 @@ from starlette.background import BackgroundTasks
 from starlette.requests import Request as HTTPRequest
 from starlette.websockets import WebSocket
 
+from ._flow import Flow
+from ._handle import Connection
 from ._wire import Frame, Header, MessageData, Request, decode_payload
 
 UNSET: Final[Any] = object()
 
 
 class Shared:
-    """What the calls of one connection have in common: the values of `PerConnection`."""
+    """What the calls of one connection have in common: the values of `PerConnection`.
 
-    __slots__ = ("_http", "_lock", "app", "stack", "values", "ws")
+    `put` sends a text, and waits while the peer is behind; a text has at most `max_bytes`.
+    """
 
-    def __init__(self, ws: WebSocket) -> None:
+    __slots__ = ("_http", "_lock", "app", "connection", "max_bytes", "put", "stack", "values", "ws")
+
+    def __init__(
+        self,
+        ws: WebSocket,
+        connection: Connection,
+        put: Callable[[str], Coroutine[Any, Any, None]],
+        max_bytes: int,
+    ) -> None:
         self.ws = ws
+        self.connection = connection
+        self.put = put
+        self.max_bytes = max_bytes
         self.app = ws.scope.get("app")
         self.values: dict[Any, Any] = {}
         self.stack: AsyncExitStack | None = None
@@ -64,6 +79,8 @@ class Call:
     _message: MessageData | None = None
     _local: dict[str, Any] | None = None
 
+    flow: Flow | None = None
+    """The pace of its items, where its client takes them one by one."""
     lingers = False
     """Whether something is left to do behind its answer."""
     malformed = False

@@ -7,6 +7,7 @@ woken is told to the connection.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -39,6 +40,7 @@ class Calls:
         "_running",
         "_start",
         "begun",
+        "streams",
     )
 
     def __init__(
@@ -60,12 +62,22 @@ class Calls:
         self._in_order: deque[Call] = deque()
         self.begun: set[Call] = set()
         """Calls that have a task and have not ended."""
+        self.streams = 0
+        """How many of the live calls send items one by one. They take no place of others."""
 
     def may_begin(self, call: Call) -> bool:
         """Whether there is a place for it now, and, in an ordered route, whether it is its turn."""
-        return self._running < self._most and not (
+        return (call.flow is not None or self._running < self._most) and not (
             call.route.ordered and (self._order_taken or self._in_order)
         )
+
+    def open_stream(self, call: Call) -> None:
+        """Take a call that sends its items one by one, to be begun now or in its turn."""
+        self.streams += 1
+        if self.may_begin(call):
+            self.begin(call, self._start(call))
+        else:
+            self.postpone(call)
 
     def postpone(self, call: Call) -> None:
         """Begin it later, by itself."""
@@ -80,7 +92,8 @@ class Calls:
     def begin(self, call: Call, task: "asyncio.Task[Any] | None") -> None:
         """From here on it counts, until `finished`; `task` is its own."""
         call.task = task
-        self._running += 1
+        if call.flow is None:
+            self._running += 1
         self.begun.add(call)
         if call.route.ordered:
             call.holds_order = self._order_taken = True
@@ -95,6 +108,8 @@ class Calls:
         call.settled = True
         if call.timer is not None:
             call.timer.cancel()
+        if call.flow is not None:
+            self.streams -= 1
         key = uuid_key(call.frame.uuid)
         if self._live.get(key) is call:
             del self._live[key]
@@ -117,6 +132,8 @@ class Calls:
         me = asyncio.current_task()
         for call in self.begun:
             call.gone = True
+            if call.flow is not None:
+                call.flow.open()
             if call.task is not me:
                 self.end(call)
 
@@ -130,17 +147,19 @@ class Calls:
         if call.released:
             return
         call.released = True
-        self._running -= 1
+        if call.flow is None:
+            self._running -= 1
         if call.holds_order:
             self._order_taken = False
-        while self._running < self._most and (next_one := self._next()) is not None:
+        while (next_one := self._next()) is not None:
             self.begin(next_one, self._start(next_one))
         self._freed()
 
     def _next(self) -> Call | None:
-        if self._in_order and not self._order_taken:
+        room = self._running < self._most
+        if self._in_order and not self._order_taken and (room or self._in_order[0].flow):
             return self._in_order.popleft()
-        return self._parked.popleft() if self._parked else None
+        return self._parked.popleft() if room and self._parked else None
 
     def cancel(self, key: str, why: str = "cancel") -> None:
         """End the live call of that key, because its client asked for it.
@@ -161,7 +180,7 @@ class Calls:
         """By the route's own time, which begins now, or the client's, which began on arrival."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        end, why = now + call.route.timeout, "timeout"
+        end, why = now + call.route.time_of(call), "timeout"
         given = deadline(call)
         if given is not None:
             due = now + given if call.due is None else call.due
@@ -169,7 +188,8 @@ class Calls:
                 end, why = due, "deadline"
         if call.timer is not None:
             call.timer.cancel()
-        call.timer = loop.call_at(end, self._time_out, call, why)
+        if end < math.inf:
+            call.timer = loop.call_at(end, self._time_out, call, why)
 
     def _time_out(self, call: Call, why: str) -> None:
         if call.task is None:

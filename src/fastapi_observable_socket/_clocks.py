@@ -6,10 +6,10 @@ Watches and tells; what is then done is the connection's part.
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ._outbox import Outbox
+from ._outbox import Bounds, Outbox
 from ._session import ServerSession
 from ._status import CloseCode
 
@@ -27,6 +27,9 @@ class Limits:
     idle_timeout: float = 180.0
     idle_timeout_without_heartbeat: float = 3600.0
     send_timeout: float = 10.0
+    max_streams: int = 128
+    outbox: Bounds = field(default_factory=Bounds)
+    behind_timeout: float = 5.0
 
 
 class Clocks:
@@ -35,6 +38,7 @@ class Clocks:
 
     __slots__ = (
         "_begun",
+        "_behind",
         "_cut",
         "_heard_at",
         "_idle",
@@ -66,6 +70,7 @@ class Clocks:
         self._heard_at = self._loop.time()
         self._idle: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._behind: asyncio.TimerHandle | None = None
         self.heard = False
         """Set by whoever hears a frame; no clock is read for each."""
 
@@ -75,7 +80,7 @@ class Clocks:
         self._idle = self._loop.call_later(shortest / 8, self._check_idle)
 
     def stop(self) -> None:
-        for timer in (self._idle, self._stalled):
+        for timer in (self._idle, self._stalled, self._behind):
             if timer is not None:
                 timer.cancel()
 
@@ -85,6 +90,17 @@ class Clocks:
             self._stalled = self._loop.call_later(
                 self._limits.send_timeout, self._check_stalled, self._outbox.sent, self._pending()
             )
+
+    def look_at_pushes(self) -> None:
+        """Begin to watch a peer that takes what is pushed to it too slowly."""
+        if self._behind is None:
+            self._outbox.recovered = False
+            self._behind = self._loop.call_later(self._limits.behind_timeout, self._check_behind)
+
+    def _check_behind(self) -> None:
+        self._behind = None
+        if not self._outbox.recovered:
+            self._cut(CloseCode.SLOW_CONSUMER)
 
     def _check_stalled(self, sent: int, pending: int) -> None:
         """Whether anything was taken since `sent` texts were out and `pending` bytes waited."""

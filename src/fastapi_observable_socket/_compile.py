@@ -24,7 +24,7 @@ from ._call import Call
 from ._depends import Compiler, Getter, Overrides, Step, cached, misfit
 from ._errors import SignatureError
 from ._plan import Definition, Hook, Plan, RouteOptions
-from ._results import meaning_of
+from ._results import items_of, meaning_of
 from ._signature import (
     EMPTY,
     Cached,
@@ -37,6 +37,7 @@ from ._signature import (
     parameters,
     returned,
 )
+from ._threads import SyncItems
 from ._wire import Payload
 
 
@@ -66,6 +67,12 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 """What each hook is given; `local` only to those that take it."""
 
+AUTHENTICATE = ("token", "ws")
+"""What `authenticate` is given; `ws` only if it takes it."""
+
+OPTIONAL = ("local", "ws")
+"""What a hook may leave out where it comes last."""
+
 
 class _HandlerCompiler:
     """Compiles one definition; every method adds to what is known of it."""
@@ -89,15 +96,20 @@ class _HandlerCompiler:
         self.caches = bool(self.data_checks or self.accesses or self.hydrate)
 
     def plan(self) -> Plan:
-        if is_generator_function(self.handler) or is_async_generator_function(self.handler):
-            self.fail(None, "is a generator: this version answers each request once; return a list")
+        is_sync_stream = is_generator_function(self.handler)
+        is_stream = is_sync_stream or is_async_generator_function(self.handler)
         positional, keywords, dynamic = self.arguments()
         dehydrate = self.hook("dehydrate", f) if (f := self.dehydrate_function) else None
-        result, always_payload, always_result = self.result()
+        item = None
+        if is_stream:
+            (item, result), always_payload, always_result = self.items(), True, False
+        else:
+            result, always_payload, always_result = self.result()
         is_async = is_coroutine_function(self.handler)
         hooks = [*self.data_checks, *self.accesses, self.hydrate, dehydrate]
+        invoke = self.invocation(positional, keywords, dynamic)
         return Plan(
-            invoke=self.invocation(positional, keywords, dynamic),
+            invoke=_in_threads(invoke) if is_sync_stream else invoke,
             is_async=is_async,
             data_checks=self.data_checks,
             accesses=self.accesses,
@@ -111,6 +123,8 @@ class _HandlerCompiler:
             slots=self.dependencies.slots,
             takes_socket=self.takes_socket,
             ignores_payload=not self.takes_payload,
+            is_stream=is_stream,
+            item=item,
             # A failed call forgets its background tasks, and a plain one has nothing to forget.
             is_plain=is_async and not (any(hooks) or self.steps or self.takes_tasks),
         )
@@ -135,14 +149,14 @@ class _HandlerCompiler:
                 keywords.append((p.name, self.dependencies.common(p, function) or _none))
             else:
                 plain.append(p)
-        given = HOOKS[kind]
+        given = HOOKS.get(kind, AUTHENTICATE)
         takes = self.taken(kind, function, plain, given)
         if "ws" in takes:
             self.takes_socket = True
         return Hook(
             function,
             is_coroutine_function(function),
-            [_answered_payload if kind == "dehydrate" else RESERVED[name] for name in takes],
+            [_GIVEN.get((kind, name)) or RESERVED[name] for name in takes],
             steps,
             keywords,
         )
@@ -155,10 +169,10 @@ class _HandlerCompiler:
             return given
         positional = [p for p in plain if p.is_positional]
         needed = sum(p.default is EMPTY for p in positional)
-        least = len(given) - ("local" in given)
+        least = len(given) - (given[-1] in OPTIONAL)
         others = [p.name for p in plain if p.kind is p.kind.KEYWORD_ONLY and p.default is EMPTY]
         if others or needed > len(given) or len(positional) < least:
-            form = ", ".join(given[:least]) + ("[, local]" if "local" in given else "")
+            form = ", ".join(given[:least]) + (f"[, {given[-1]}]" if least < len(given) else "")
             names = ", ".join(p.name for p in plain)
             self.fail(
                 None,
@@ -377,6 +391,23 @@ class _HandlerCompiler:
         adapts = None if meaning.type is EMPTY else self.serialiser(meaning.type, last)
         return adapts, meaning.always_payload, meaning.always_result
 
+    def items(self) -> "tuple[TypeAdapter[Any] | None, TypeAdapter[Any] | None]":
+        """What serialises the items of a generator, and its return value."""
+        names = self.definition.names
+        kinds = items_of(returned(self.handler, names))
+        if kinds is None:
+            self.fail(
+                None,
+                "is a generator: annotate what it yields, `-> AsyncIterator[Item]` "
+                "(`Iterator[Item]` without async)",
+            )
+        item, value = kinds
+        if self.dehydrate_function is not None:
+            item = meaning_of(EMPTY, returned(self.dehydrate_function, names)).type
+        return tuple(  # type: ignore[return-value]
+            None if kind is EMPTY else self.serialiser(kind, self.handler) for kind in (item, value)
+        )
+
     def serialiser(self, annotation: Any, function: Any) -> "TypeAdapter[Any]":
         adapts = adapter(annotation)
         if adapts is None:
@@ -387,6 +418,13 @@ class _HandlerCompiler:
                 function,
             )
         return adapts
+
+
+def compiled_authenticate(function: Callable[..., Any], overrides: Overrides) -> tuple[Hook, int]:
+    """The router's `authenticate`, `(token[, ws])` and dependencies, and how many slots they
+    need. Raises `SignatureError` and `Unresolved`."""
+    compiler = _HandlerCompiler(Definition("authenticate", function), overrides)
+    return compiler.hook("authenticate", function), compiler.dependencies.slots
 
 
 def checked_options(route: str, options: RouteOptions) -> RouteOptions:
@@ -412,8 +450,18 @@ def _none(_: Call) -> None:
     return None
 
 
-def _answered_payload(call: Call) -> Any:
+def _outgoing(call: Call) -> Any:
     return call.outgoing
+
+
+_GIVEN: Mapping[tuple[str, str], Getter] = {
+    ("dehydrate", "payload"): _outgoing,
+    ("authenticate", "token"): _outgoing,
+}
+
+
+def _in_threads(invoke: Callable[[Call], Any]) -> Callable[[Call], SyncItems]:
+    return lambda call: SyncItems(invoke(call))
 
 
 def _attribute(name: str) -> Getter:

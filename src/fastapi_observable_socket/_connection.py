@@ -22,14 +22,18 @@ from ._clocks import Clocks, Limits
 from ._closing import close
 from ._compat import pending_bytes
 from ._dispatch import Dispatcher, ended
-from ._errors import NotFound, TooManyRequests
+from ._errors import NotFound, TooManyRequests, TooManyStreams, Unauthorized
+from ._flow import Flow
+from ._handle import Connection, Connections
+from ._identity import Authenticator, Identity
 from ._log import escaped, failure, logger
 from ._outbox import Budget, Outbox
 from ._route import Route
-from ._session import Answer, Cancel, Close, ServerSession
+from ._session import Ack, Answer, Cancel, Close, Introduce, ServerSession
 from ._status import CloseCode
+from ._stream import flow_of
 from ._turn import next_turn
-from ._wire import Frame, refusal
+from ._wire import Frame, Response, refusal
 
 FAIR_SHARE = 256
 """Frames that are handled in a row before other connections get their turn."""
@@ -38,7 +42,7 @@ PATIENCE = 5
 """Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
 
 
-class Connection:
+class Shell:
     """One accepted socket and its calls, until both are gone."""
 
     __slots__ = (
@@ -48,10 +52,13 @@ class Connection:
         "_context",
         "_dispatcher",
         "_ended",
+        "_handle",
+        "_identity",
         "_limits",
         "_live",
         "_loop",
         "_most",
+        "_open",
         "_outbox",
         "_reader",
         "_receive",
@@ -62,6 +69,7 @@ class Connection:
         "_shared",
         "_tasks",
         "_turn",
+        "_waited_for",
         "_watching",
     )
 
@@ -74,6 +82,8 @@ class Connection:
         dispatcher: Dispatcher,
         limits: Limits,
         budget: Budget,
+        authenticator: Authenticator,
+        connections: Connections,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -87,14 +97,21 @@ class Connection:
         )
         self._live = self._session.live
         self._most = limits.max_in_flight + limits.look_ahead
-        self._shared = Shared(ws)
         self._outbox = Outbox(
             lambda text: send({"type": "websocket.send", "text": text}),
             self._lost,
             self._wake_reader,
             self._overflowed,
             budget,
+            self._fell_behind,
+            self._spawn,
+            limits.outbox,
         )
+        self._open = connections
+        self._handle = Connection(ws, self._outbox, self._end, self._wait_for_client)
+        self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
+        self._identity = Identity(authenticator, self._shared, self._end_session)
+        self._waited_for = 0  # calls of ours without the client's answer
         self._watching = False
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -121,6 +138,7 @@ class Connection:
         cancellation.
         """
         self._clocks.start()
+        self._open.add(self._handle)
         try:
             # Not in this task: each of its steps passes through all the layers that the
             # server and the application put around the endpoint.
@@ -141,7 +159,7 @@ class Connection:
         share = FAIR_SHARE
         try:
             while self._reader is me:
-                if self._outbox.busy or len(self._live) >= self._most:
+                if self._outbox.busy or (len(self._live) >= self._most and self._is_full()):
                     await self._wait_for_room()
                 message = await receive()
                 text = message.get("text")
@@ -164,13 +182,12 @@ class Connection:
                         continue
                     # It never waited: nothing of it need be remembered.
                     self._carried = None
+                    call.settled = True
                     await put(text)
                 elif isinstance(call, Answer):
                     await put(call.text)
-                elif isinstance(call, Cancel):
-                    self._calls.cancel(call.key)
-                elif isinstance(call, Close):
-                    await self._end(call.code, call.reason)
+                elif call is not None:
+                    await self._act(call)
                 share -= 1
                 if not share:
                     # `receive` returns at once while frames are there, and would for a
@@ -180,6 +197,37 @@ class Connection:
         except Exception as error:
             failure("connection failed", error)
             await self._end(CloseCode.INTERNAL_ERROR, "internal error")
+
+    async def _act(self, step: Any) -> None:
+        """What a frame leads to that starts no call and has no answer at once."""
+        match step:
+            case Ack(key, seq):
+                flow = self._live[key].flow
+                if flow is not None:
+                    flow.take(seq)
+            case Cancel(key):
+                self._calls.cancel(key)
+            case Response():
+                self._handle.answered(step)
+            case Introduce(frame):
+                await self._introduce(frame)
+            case Close(code, reason):
+                await self._end(code, reason)
+
+    async def _introduce(self, frame: Frame) -> None:
+        """Nothing else is read until it is known who is there: it decides about the rest."""
+        # In a task of its own, whose context variables are nobody else's.
+        asking = self._loop.create_task(
+            self._identity.introduce(frame), context=self._context.copy()
+        )
+        try:
+            text, close = await asking
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
+        await self._answer(text)
+        if close is not None:
+            await self._end(*close)
 
     def _start_reading(self) -> "asyncio.Task[None]":
         task = self._spawn(self._read(), self._context.copy())
@@ -229,22 +277,48 @@ class Connection:
     def _admit(self, frame: Frame) -> Call | Answer | None:
         """The call to be carried now; None where it must wait for its turn."""
         route = self._routes.get(frame.route)
+        if self._identity.locked:
+            return Answer(
+                refusal(frame.uuid, Unauthorized("who is there? say $hello with a token"))
+            )
         if route is None:
             return Answer(refusal(frame.uuid, NotFound(f"no route {frame.route!r}")))
         call = Call(frame, self._shared, route)
+        if route.streams and (flow := flow_of(call)) is not None:
+            return self._admit_stream(call, flow)
         if self._calls.may_begin(call):
             return call
-        if self._limits.reject_overflow and len(self._live) >= self._limits.max_in_flight:
+        limits, waiting = self._limits, len(self._live) - self._calls.streams
+        most = limits.max_in_flight + (0 if limits.reject_overflow else limits.look_ahead)
+        if waiting >= most:
             error = TooManyRequests("too many requests in flight")
             return Answer(refusal(frame.uuid, error))
         self._calls.postpone(call)
         return None
 
+    def _admit_stream(self, call: Call, flow: Flow) -> Answer | None:
+        # Not made to wait: the streams before it may last for ever.
+        if self._calls.streams >= self._limits.max_streams:
+            error = TooManyStreams(f"{self._limits.max_streams} streams are open already")
+            return Answer(refusal(call.frame.uuid, error))
+        call.flow = flow
+        self._calls.open_stream(call)
+        return None
+
     async def _wait_for_room(self) -> None:
-        while self._outbox.busy or len(self._live) >= self._most:
+        while self._outbox.busy or self._is_full():
             self._outbox.wanted = True
             self._room = self._loop.create_future()
             await self._room
+
+    def _is_full(self) -> bool:
+        """Whether to read no more. Streams take no place; and while a call waits for the client's
+        answer that answer must be read, so what is too much is refused then."""
+        return not self._waited_for and len(self._live) - self._calls.streams >= self._most
+
+    def _wait_for_client(self, one_more: bool) -> None:
+        self._waited_for += 1 if one_more else -1
+        self._wake_reader()
 
     def _wake_reader(self) -> None:
         if self._room is not None and not self._room.done():
@@ -310,6 +384,11 @@ class Connection:
         self._watch_send()
         await self._outbox.put(text)
 
+    async def _put_in_turn(self, text: str) -> None:
+        if not self._watching:
+            self._watch()
+        await self._outbox.put_in_turn(text)
+
     # --- writing
 
     def _lost(self, error: Exception) -> None:
@@ -321,9 +400,15 @@ class Connection:
         if not self._watching:
             self._watch()
 
+    def _fell_behind(self) -> None:
+        self._clocks.look_at_pushes()
+
     def _overflowed(self) -> None:
         self._outbox.close()
         self._cut(CloseCode.SLOW_CONSUMER)
+
+    def _end_session(self, code: int, reason: str) -> None:
+        self._spawn(self._end(code, reason))
 
     def _cut(self, code: CloseCode) -> None:
         reason = "slow consumer" if code is CloseCode.SLOW_CONSUMER else "idle timeout"
@@ -337,6 +422,7 @@ class Connection:
             self._finish()
             return
         self._outbox.close()
+        self._handle.over(code, reason)
         self._shared.ws.application_state = WebSocketState.DISCONNECTED
         await close(self._send, code, reason)
         self._finish()
@@ -347,6 +433,9 @@ class Connection:
             return
         self._ended.set_result(None)
         self._outbox.close()
+        self._handle.over(1006, "the peer is gone")
+        self._open.remove(self._handle)
+        self._identity.stop()
         reader, self._reader = self._reader, None
         if reader is not None and reader is not asyncio.current_task():
             if self._carried is None:

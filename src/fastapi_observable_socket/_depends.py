@@ -29,6 +29,7 @@ from starlette.websockets import WebSocket
 
 from ._call import Call, Shared
 from ._errors import BadRequest, SignatureError
+from ._handle import Connection
 from ._signature import (
     EMPTY,
     Cached,
@@ -42,6 +43,7 @@ from ._signature import (
     is_generator_function,
     parameters,
 )
+from ._stream import Progress
 from ._threads import run_sync
 from ._wire import MessageData, Request
 
@@ -284,6 +286,10 @@ class Compiler:
             return self._message_bound(p, function, lambda call: call.message)
         if p.is_a(Request):
             return self._message_bound(p, function, lambda call: call.request)
+        if p.is_a(Connection):
+            return lambda call: call.shared.connection
+        if p.is_a(Progress):
+            return self._message_bound(p, function, Progress)
         if p.is_a(HTTPResponse):
             self._fail(function, p, "asks for an HTTP Response: a message has none, return a Reply")
         return None

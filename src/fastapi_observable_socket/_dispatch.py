@@ -7,7 +7,8 @@ nothing a handler returns can fail later.
 
 import asyncio
 import inspect
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import msgspec
@@ -24,7 +25,9 @@ from ._errors import (
     HandlerTimeout,
     Internal,
     RequestFailed,
+    TooManyItems,
 )
+from ._flow import Flow
 from ._log import failure
 from ._plan import Plan
 from ._results import Parts, serialised, shaped
@@ -35,12 +38,19 @@ from ._status import CloseCode, Status
 from ._threads import run_sync
 from ._wire import BadFrame, Response, encode, encode_response, refusal
 
+FAIR_SHARE = 64
+"""Items that are sent in a row before others get their turn."""
+
 
 class Dispatcher:
-    """Runs calls. `exception_handlers`: whether those of the app may answer failures."""
+    """Runs calls. `exception_handlers`: whether those of the app may answer failures.
+    `max_items`: how many items of a stream are gathered for a client that wants one answer."""
 
-    def __init__(self, max_response_bytes: int, exception_handlers: bool) -> None:
+    def __init__(
+        self, max_response_bytes: int, exception_handlers: bool, max_items: int = 1000
+    ) -> None:
         self._max_bytes = max_response_bytes
+        self._max_items = max_items
         self._exception_handlers = exception_handlers
 
     async def answer(self, call: Call) -> str:
@@ -60,6 +70,8 @@ class Dispatcher:
                 status, headers, payload = shaped(plan, await plan.invoke(call))
                 if plan.result is not None and 200 <= status < 300:
                     payload = serialised(plan.result, payload)
+                elif status == Status.PENDING:
+                    _check_final(call)
                 response = Response(call.frame.uuid, status, headers, payload)
                 text = encode_response(response, self._max_bytes)
             else:
@@ -88,14 +100,18 @@ class Dispatcher:
 
     def _encoded(self, plan: Plan, call: Call, parts: Parts) -> str:
         status, headers, payload = parts
-        if plan.result is not None and 200 <= status < 300:
+        if status == Status.PENDING:
+            _check_final(call)
+        if plan.result is not None and not plan.is_stream and 200 <= status < 300:
             payload = serialised(plan.result, payload)
         return encode_response(Response(call.frame.uuid, status, headers, payload), self._max_bytes)
 
     async def _run(self, call: Call, route: Route) -> str:
         try:
             plan = self._plan(call, route)
-            text = self._encoded(plan, call, await _execute(plan, call))
+            await _prepare(plan, call)
+            outcome = self._streamed if plan.is_stream else _outcome
+            text = self._encoded(plan, call, await outcome(plan, call))
             if call.inner_stack is not None:
                 inner, call.inner_stack = call.inner_stack, None
                 await inner.aclose()
@@ -109,6 +125,51 @@ class Dispatcher:
             async with after or AsyncExitStack(), before or AsyncExitStack():
                 raise
             raise Internal("a dependency swallowed the exception") from None
+
+    async def _streamed(self, plan: Plan, call: Call) -> Parts:
+        """What ends a stream: the number of its items and its return value, or all items."""
+        items: Any = plan.invoke(call)
+        flow = call.flow
+        async with aclosing(items):
+            if flow is None:
+                return 200, {}, await self._gathered(plan, call, items)
+            await self._send_items(plan, call, items, flow)
+        value = getattr(items, "value", None)
+        if plan.result is not None:
+            value = serialised(plan.result, value)
+        return 200, {"$seq": flow.sent}, value
+
+    async def _send_items(
+        self, plan: Plan, call: Call, items: AsyncIterator[Any], flow: Flow
+    ) -> None:
+        uuid, put, limit = call.frame.uuid, call.shared.put, self._max_bytes
+        async for item in items:
+            if call.ended_by is not None:
+                return  # it does not heed its cancellation
+            if plan.item is not None or plan.dehydrate is not None:
+                item = await _shaped_item(plan, call, item)
+            text = encode_response(Response(uuid, 402, {"$seq": flow.sent}, item), limit)
+            if flow.full:
+                await flow.room()
+            await put(text)
+            flow.sent += 1
+            if flow.sent % FAIR_SHARE == 0:
+                await asyncio.sleep(0)  # the peer may take all of it at once
+
+    async def _gathered(self, plan: Plan, call: Call, items: AsyncIterator[Any]) -> list[Any]:
+        gathered: list[msgspec.Raw] = []
+        size = 0
+        async for item in items:
+            if len(gathered) == self._max_items:
+                raise TooManyItems(f"more than {self._max_items} items: ask for a stream")
+            raw = encode(await _shaped_item(plan, call, item))
+            gathered.append(msgspec.Raw(raw))
+            size += len(raw)
+            if size > self._max_bytes:
+                raise TooManyItems(f"more than {self._max_bytes} bytes: ask for a stream")
+            if len(gathered) % FAIR_SHARE == 0:
+                await asyncio.sleep(0)
+        return gathered
 
     def _plan(self, call: Call, route: Route) -> Plan:
         plan = route.plan
@@ -177,12 +238,12 @@ def ended(call: Call) -> str:
         case "deadline":
             error = DeadlinePassed("the time that the client gave is up")
         case _:
-            error = HandlerTimeout(f"no answer within {call.route.timeout:g} s")
+            error = HandlerTimeout(f"no answer within {call.route.time_of(call):g} s")
     return refusal(call.frame.uuid, error)
 
 
-async def _execute(plan: Plan, call: Call) -> Parts:
-    """Hooks, payload, dependencies, handler, result: in this order, each once."""
+async def _prepare(plan: Plan, call: Call) -> None:
+    """Hooks, payload, dependencies: in this order, each once."""
     if plan.slots:
         call.values = [None] * plan.slots
     for check in plan.data_checks:
@@ -199,6 +260,10 @@ async def _execute(plan: Plan, call: Call) -> Parts:
         call.payload  # noqa: B018  # what is not JSON is refused for all
     if plan.steps:
         await solve(plan.steps, call)
+
+
+async def _outcome(plan: Plan, call: Call) -> Parts:
+    """What the handler makes of it, shaped."""
     if plan.is_async:
         result = await plan.invoke(call)
     else:
@@ -210,6 +275,19 @@ async def _execute(plan: Plan, call: Call) -> Parts:
         call.outgoing = payload
         payload = await plan.dehydrate(call)
     return status, headers, payload
+
+
+async def _shaped_item(plan: Plan, call: Call, item: Any) -> Any:
+    if plan.dehydrate is not None:
+        call.outgoing = item
+        item = await plan.dehydrate(call)
+    return item if plan.item is None else serialised(plan.item, item)
+
+
+def _check_final(call: Call) -> None:
+    """To a client that takes many answers, 402 is never the last: it would wait for ever."""
+    if call.headers.get("$stream") is True or call.headers.get("$progress") is True:
+        raise TypeError("the last answer is 402, PENDING, to a client that waits for the last")
 
 
 def http_payload(status: int, detail: Any) -> dict[str, Any]:

@@ -6,9 +6,25 @@ sending for those who come meanwhile: there is no writer task to wake for each a
 An outbox knows no frames.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
+
+
+class Pushed(str):
+    """A text that no peer has asked for: how many of them may wait is bounded."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Characters of pushed texts that one outbox may hold: `hard` never, `soft` for a while."""
+
+    soft: int = 1024 * 1024
+    hard: int = 8 * 1024 * 1024
 
 
 class Budget:
@@ -39,20 +55,27 @@ class Outbox:
 
     `send` puts one text on the wire, and waits while the peer does not read. `lost` is
     called with what it raised, and `freed` when the way is free again, if it was `wanted`.
-    `overflow` is called when this outbox holds the most of a `budget` that is used up; it
-    must `close`.
+    `overflow` is called when this outbox holds the most of a `budget` that is used up, or more
+    pushed texts than its hard bound; it must `close`. `behind` is called when these pass the
+    soft bound. `spawn` starts a task.
     """
 
     __slots__ = (
+        "_behind",
+        "_bounds",
         "_budget",
         "_closed",
+        "_free",
         "_freed",
         "_lost",
         "_send",
+        "_spawn",
         "_waiting",
         "busy",
         "held",
         "overflow",
+        "pushed",
+        "recovered",
         "sent",
         "wanted",
     )
@@ -64,7 +87,18 @@ class Outbox:
         freed: Callable[[], None],
         overflow: Callable[[], None],
         budget: Budget,
+        behind: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], Any],
+        bounds: Bounds,
     ) -> None:
+        self._behind = behind
+        self._spawn = spawn
+        self._bounds = bounds
+        self._free: asyncio.Future[None] | None = None
+        self.pushed = 0
+        """Characters of the pushed texts that wait."""
+        self.recovered = False
+        """Set when they have come down to the soft bound."""
         self._send = send
         self._lost = lost
         self._freed = freed
@@ -90,10 +124,7 @@ class Outbox:
         if self._closed:
             return
         if self.busy:
-            if self._waiting is None:
-                self._waiting = deque()
-            self._waiting.append(text)
-            self._hold(len(text))
+            self._line_up(text)
             return
         self.busy = True
         try:
@@ -104,26 +135,98 @@ class Outbox:
         except Exception as error:
             self._lost(error)
         finally:
-            self.busy = False
-            if self.wanted:
-                self.wanted = False
-                self._freed()
+            self._set_free()
+
+    async def put_in_turn(self, text: str) -> None:
+        """As `put`, but waits while the peer is behind: for those who could send without end."""
+        while self.busy and not self._closed:
+            await self.free()
+        if self._closed:
+            return
+        self.busy = True
+        try:
+            await self._send(text)
+            self.sent += 1
+        except Exception as error:
+            self._lost(error)
+        finally:
+            # Whoever waits here may be cancelled at any time, and must lose nobody else's text.
+            if self._waiting:
+                self._spawn(self._send_line())
+            else:
+                self._set_free()
+
+    def push(self, text: str) -> None:
+        """Put what the peer has not asked for. Neither waits nor fails: a peer that falls too
+        far behind is given up instead."""
+        if self._closed:
+            return
+        self._line_up(Pushed(text))
+        self.pushed += len(text)
+        if self.pushed > self._bounds.hard:
+            self.overflow()
+        elif self.pushed > self._bounds.soft:
+            self._behind()
+        if not self.busy and not self._closed:
+            self.busy = True
+            self._spawn(self._send_line())
+
+    async def free(self) -> None:
+        """Until nothing waits any more, or the outbox is closed."""
+        if not self.busy or self._closed:
+            return
+        if self._free is None:
+            self._free = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._free)
+
+    async def _send_line(self) -> None:
+        try:
+            if self._waiting:
+                await self._send_waiting(self._waiting)
+        except Exception as error:
+            self._lost(error)
+        finally:
+            self._set_free()
 
     async def _send_waiting(self, waiting: deque[str]) -> None:
         while waiting:
             text = waiting.popleft()
             self._hold(-len(text))
+            if type(text) is Pushed:
+                self.pushed -= len(text)
+                self.recovered = self.recovered or self.pushed <= self._bounds.soft
             await self._send(text)
             self.sent += 1
+
+    def _line_up(self, text: str) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(text)
+        self._hold(len(text))
 
     def _hold(self, size: int) -> None:
         self.held += size
         self._budget.change(self, size)
+
+    def _set_free(self) -> None:
+        self.busy = False
+        if self.wanted:
+            self.wanted = False
+            self._freed()
+        if self._free is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        free, self._free = self._free, None
+        if free is not None and not free.done():
+            free.set_result(None)
 
     def close(self) -> None:
         """Drop what waits, and whatever still comes."""
         self._closed = True
         if self._waiting is not None:
             self._waiting.clear()
+        self.pushed = 0
         if self.held:
             self._hold(-self.held)
+        self._wake()

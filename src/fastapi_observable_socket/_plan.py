@@ -120,5 +120,9 @@ class Plan:
     slots: int
     takes_socket: bool
     ignores_payload: bool
+    is_stream: bool
+    """The handler is a generator; `result` is then that of its return value."""
+    item: "TypeAdapter[Any] | None"
+    """What each of its items is serialised by."""
     is_plain: bool
     """Nothing but an async handler and its payload: no hook, dependency or thread."""

@@ -6,7 +6,15 @@ calls a handler.
 """
 
 import typing
-from collections.abc import Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
@@ -24,6 +32,12 @@ Parts = tuple[int, Header, Any]
 """Status, headers and payload of an answer."""
 
 RESULT_KEYS = frozenset({"status", "headers", "payload"})
+
+GENERATORS = (
+    *(AsyncIterator, AsyncGenerator, AsyncIterable),
+    *(Iterator, Generator, Iterable),
+)
+"""What a generator's annotation may be."""
 
 LOOSE: tuple[Any, ...] = (EMPTY, Any, dict, object, dict[str, Any], Header, Payload, Mapping)
 """Annotations that promise nothing."""
@@ -53,6 +67,20 @@ def meaning_of(annotation: Any, dehydrated: Any) -> Meaning:
     if _is_loose(annotation):
         return Meaning(EMPTY, False, False)
     return Meaning(annotation, all_payload, False)
+
+
+def items_of(annotation: Any) -> tuple[Any, Any] | None:
+    """What a generator yields and returns by its annotation, EMPTY for as they are; None where
+    the annotation is not that of a generator."""
+    if annotation is EMPTY or annotation is Any:
+        return EMPTY, EMPTY
+    origin = get_origin(annotation) or annotation
+    if origin not in GENERATORS:
+        return None
+    arguments = get_args(annotation)
+    item = arguments[0] if arguments else EMPTY
+    value = arguments[2] if origin is Generator and len(arguments) == 3 else EMPTY
+    return EMPTY if _is_loose(item) else item, EMPTY if _is_loose(value) else value
 
 
 def _is_loose(annotation: Any) -> bool:

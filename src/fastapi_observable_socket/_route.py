@@ -4,8 +4,10 @@ One registered route: its definition, and the plans it is run by.
 A plan is compiled as soon as it can be, and once for each set of dependency overrides.
 """
 
+import math
 from typing import Any
 
+from ._call import Call
 from ._compile import compiled
 from ._depends import Overrides
 from ._errors import SignatureError
@@ -25,7 +27,7 @@ class Route:
 
     def __init__(self, definition: Definition, ordered: bool | None, timeout: float) -> None:
         self.definition = definition
-        self.timeout = timeout if definition.timeout is None else definition.timeout
+        self._timeout = timeout
         self.shield = definition.shield
         self._ordered = ordered if definition.ordered is None else definition.ordered
         self._compiled = False
@@ -36,12 +38,24 @@ class Route:
             pass
 
     plan: Plan
+    streams: bool
+    """Whether it answers with many items, where the client takes them."""
     ordered: bool
     """Whether calls of this route wait for each other on one connection."""
 
+    def time_of(self, call: Call) -> float:
+        """Seconds that a call may take. A stream has no bound but its own: logs have no end."""
+        own = self.definition.timeout
+        if own is None:
+            return self._timeout if call.flow is None else math.inf
+        return own
+
     def _compile(self) -> None:
         self.plan = compiled(self.definition, {})
-        self.ordered = self.plan.takes_socket if self._ordered is None else self._ordered
+        self.streams = self.plan.is_stream
+        # A stream may last for ever, and must not hold up all others that take the socket.
+        by_itself = self.plan.takes_socket and not self.streams
+        self.ordered = by_itself if self._ordered is None else self._ordered
         self._compiled = True
 
     def resolve(self) -> None:

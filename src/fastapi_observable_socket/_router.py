@@ -19,20 +19,22 @@ from starlette.websockets import WebSocket
 from ._clocks import Limits
 from ._compat import Serving, mark_coroutine_function, restore_add_websocket_route
 from ._compile import checked_options
-from ._connection import Connection
+from ._connection import Shell
 from ._dispatch import Dispatcher
 from ._errors import SignatureError
 from ._gate import Gate
-from ._outbox import Budget
+from ._handle import Connections, checked_name
+from ._identity import Authenticate, Authenticator
+from ._outbox import Bounds, Budget
 from ._plan import Definition, Handler, RouteOptions
 from ._route import Route
+from ._signature import Unresolved
+from ._stream import MAX_WINDOW
 
 SocketAccess = Callable[[WebSocket], bool | Awaitable[bool]]
 """`(ws)`: whether a socket may be opened at all. Reads `ws.headers`, `ws.cookies`, `ws.scope`."""
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
-
-RESERVED_NAMES = ("PING", "PONG")
 
 
 class SocketRouter:
@@ -52,6 +54,12 @@ class SocketRouter:
     `ordered=True` makes all calls of a connection wait for each other, `False` none; by
     default those wait whose handler or hooks take the socket.
 
+    `authenticate(token[, ws])` is given what a client brings by `$hello` or `$auth`, and returns
+    the user (or `Authenticated`, with an end), None to refuse; handlers find them in `ws.user`.
+    With it nobody is served before a good token, and who brings none within `auth_timeout` is
+    closed with 1008; `allow_anonymous=True` serves them with a user of None. `identify(user)`
+    is what `connections` finds a user by: by default its `id`, `sub` or `username`.
+
     `allowed_origins` are accepted besides the page's own origin, such as
     `"https://app.example.com"`; `"*"` accepts all, also `null`. `deny="http"` refuses with
     an HTTP status instead of accepting and closing with 1008, which is all that a browser
@@ -59,7 +67,9 @@ class SocketRouter:
 
     Times are in seconds, sizes in bytes. `max_in_flight` calls of one connection run at a
     time; then the server stops reading (`overflow="wait"`), or answers 429
-    (`overflow="reject"`). `max_connections` of this process default to what its file
+    (`overflow="reject"`). `max_streams` of one connection may be open at a time; more are
+    answered 429. A client that asks for a stream as one answer gets at most `max_items`, or 413.
+    `max_connections` of this process default to what its file
     descriptors allow. What the limits mean is in `docs/limits.md`.
     """
 
@@ -72,10 +82,16 @@ class SocketRouter:
         ordered: bool | None = None,
         allowed_origins: Sequence[str] = (),
         deny: Literal["close", "http"] = "close",
+        authenticate: Authenticate | None = None,
+        identify: Callable[[Any], Any] | None = None,
+        allow_anonymous: bool = False,
+        auth_timeout: float = 10.0,
         exception_handlers: bool = False,
         handler_timeout: float = 30.0,
         overflow: Literal["wait", "reject"] = "wait",
         max_in_flight: int = 64,
+        max_streams: int = 128,
+        max_items: int = 1000,
         max_message_bytes: int = 256 * 1024,
         max_response_bytes: int = 16 * 1024 * 1024,
         max_bad_messages: int = 100,
@@ -84,6 +100,7 @@ class SocketRouter:
         idle_timeout_without_heartbeat: float = 3600.0,
         send_timeout: float = 10.0,
         max_outgoing_bytes: int = 256 * 1024 * 1024,
+        max_pushed_bytes: int = 8 * 1024 * 1024,
     ) -> None:
         if overflow not in ("wait", "reject"):
             raise ValueError(f"overflow is 'wait' or 'reject', not {overflow!r}")
@@ -105,9 +122,20 @@ class SocketRouter:
             idle_timeout=idle_timeout,
             idle_timeout_without_heartbeat=idle_timeout_without_heartbeat,
             send_timeout=send_timeout,
+            max_streams=max_streams,
+            outbox=Bounds(min(1024 * 1024, max_pushed_bytes), max_pushed_bytes),
         )
         self._budget = Budget(max_outgoing_bytes)
-        self._dispatcher = Dispatcher(max_response_bytes, exception_handlers)
+        self._dispatcher = Dispatcher(max_response_bytes, exception_handlers, max_items)
+        self.connections = Connections()
+        """The open sockets, of this process."""
+        self._authenticator = Authenticator(
+            authenticate,
+            identify,
+            allow_anonymous,
+            auth_timeout,
+            _greeting(self._limits, authenticate is not None),
+        )
         self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
         # FastAPI reads the signature of an endpoint and calls it by keyword: it must see one
         # parameter, not the two more that raw ASGI brings. On the instance, since on the
@@ -177,6 +205,7 @@ class SocketRouter:
             for made in self._routes_of(_within(route.definition, prefix, around))
         )
         router._parents.append((self, prefix, around))
+        router.connections.within(self.connections)
 
     def _routes_of(self, definition: Definition) -> "Iterator[tuple[SocketRouter, Route]]":
         """`definition` compiled, for this router and for every one that includes it."""
@@ -187,10 +216,7 @@ class SocketRouter:
             yield from parent._routes_of(_within(mine, prefix, around))
 
     def _check_name(self, name: str) -> None:
-        if not 0 < len(name) <= 256:
-            raise ValueError(f"a route's name has 1 to 256 characters, not {name!r}")
-        if name.startswith("$") or name in RESERVED_NAMES:
-            raise ValueError(f"route {name!r} is reserved for the protocol")
+        checked_name(name)
         if name in self._routes:
             raise ValueError(f"route {name!r} is already registered")
 
@@ -266,16 +292,28 @@ class SocketRouter:
         self._ready()
         async with self._gate.admitted(ws) as accepted:
             if accepted:
-                connection = Connection(
-                    ws, receive, send, self._routes, self._dispatcher, self._limits, self._budget
+                shell = Shell(
+                    ws,
+                    receive,
+                    send,
+                    self._routes,
+                    self._dispatcher,
+                    self._limits,
+                    self._budget,
+                    self._authenticator,
+                    self.connections,
                 )
-                await connection.serve()
+                await shell.serve()
 
     def _ready(self) -> None:
         """Compile what waited for its annotations."""
         if self._unready:
             for route in self._routes.values():
                 route.resolve()
+            try:
+                self._authenticator.resolve()
+            except Unresolved as error:
+                raise SignatureError(f"authenticate: {error}") from error
             self._unready = False
 
     def __getattr__(self, name: str) -> Any:
@@ -286,6 +324,22 @@ class SocketRouter:
                 "app.include_router(router.api_router('/ws'))"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _greeting(limits: Limits, has_tokens: bool) -> Mapping[str, Any]:
+    """What `$hello` is answered, but for what differs between connections."""
+    features = ["cancel", "timeout", "stream", "progress", "push", "calls"]
+    return {
+        "protocol": 1,
+        "features": [*features, "auth"] if has_tokens else features,
+        "heartbeat": limits.idle_timeout / 3,
+        "limits": {
+            "message_bytes": limits.max_message_bytes,
+            "in_flight": limits.max_in_flight,
+            "streams": limits.max_streams,
+            "window": MAX_WINDOW,
+        },
+    }
 
 
 def _register(made: Iterable[tuple[SocketRouter, Route]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._errors import BadRequest, Duplicate
 from ._status import CloseCode
-from ._wire import BadFrame, Frame, Uuid, decode, pong, refusal
+from ._wire import BadFrame, Frame, Response, Uuid, decode, pong, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,24 @@ class Cancel:
     key: str
 
 
-Step = Frame | Answer | Cancel | Close | None
-"""What to do now: start the call that a `Frame` asks for, answer at once, end a call, close,
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The items of the stream under this key were taken, up to and including number `seq`."""
+
+    key: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Introduce:
+    """Find out who is there, before anything else is read: `$hello` or `$auth`."""
+
+    frame: Frame
+
+
+Step = Frame | Answer | Cancel | Ack | Introduce | Response | Close | None
+"""What to do now: start the call that a `Frame` asks for, answer at once, end a call, let a
+stream go on, learn who is there, give a `Response` to the call of ours that it answers, close,
 or nothing."""
 
 
@@ -89,16 +105,28 @@ class ServerSession:
             frame = decode(text)
         except BadFrame as bad:
             return self._refuse(bad)
+        if type(frame) is not Frame:
+            return frame
         if frame.route == "PING":
             self.heartbeats = True
             return Answer(pong(frame.uuid))
-        if frame.route == "$cancel":
-            # After the final answer there is nothing left to cancel: a race, and no fault.
-            key = uuid_key(frame.uuid)
-            return Cancel(key) if key in self.live else None
+        if frame.route[0] == "$" and frame.route in ("$cancel", "$ack"):
+            return self._about_a_call(frame)
         if self.live and uuid_key(frame.uuid) in self.live:
             return Answer(refusal(frame.uuid, Duplicate("a request with this uuid is in flight")))
+        if frame.route[0] == "$" and frame.route in ("$hello", "$auth"):
+            return Introduce(frame)
         return frame
+
+    def _about_a_call(self, frame: Frame) -> Step:
+        # After the final answer there is nothing left to cancel or to take: a race, no fault.
+        key = uuid_key(frame.uuid)
+        if key not in self.live:
+            return None
+        if frame.route == "$cancel":
+            return Cancel(key)
+        seq = (frame.headers or {}).get("$seq")
+        return Ack(key, seq) if type(seq) is int else None
 
     def _refuse(self, bad: BadFrame) -> Step:
         return self.malformed() or Answer(refusal_of(bad))

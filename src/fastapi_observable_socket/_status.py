@@ -62,4 +62,5 @@ class CloseCode(IntEnum):
     SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
     SLOW_CONSUMER = 4008
+    NEW_TOKEN = 4401
     IDLE = 4408

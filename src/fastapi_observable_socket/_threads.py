@@ -2,8 +2,9 @@
 Plain functions, run where they block nobody.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, Self, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -21,3 +22,46 @@ def _contained(function: Callable[..., T], arguments: Any, keywords: Any) -> T:
     except (StopIteration, GeneratorExit) as error:
         # These two steer coroutines; on their way to us they would steer the wrong one.
         raise RuntimeError(f"{type(error).__name__} left a function") from error
+
+
+class SyncItems:
+    """A plain generator as an asynchronous one: each step in the thread pool.
+
+    `value` is what it returned, once it is at its end.
+    """
+
+    def __init__(self, generator: Generator[Any, None, Any]) -> None:
+        self._generator = generator
+        self._lock = threading.Lock()
+        self._closed = False
+        self.value: Any = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        found, item = await run_in_threadpool(self._step)
+        if not found:
+            raise StopAsyncIteration
+        return item
+
+    async def aclose(self) -> None:
+        """Close it, now or, where a step is under way that nobody waits for, behind that."""
+        self._closed = True
+        if not self._lock.locked():
+            await run_in_threadpool(self._close)
+
+    def _step(self) -> tuple[bool, Any]:
+        try:
+            with self._lock:
+                return True, next(self._generator)
+        except StopIteration as end:
+            self.value = end.value
+            return False, None
+        finally:
+            if self._closed:
+                self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            self._generator.close()

@@ -102,10 +102,11 @@ _frames = msgspec.json.Decoder(Frame)
 _values = msgspec.json.Decoder()
 
 
-def decode(text: str) -> Frame:
-    """The request in `text`. Its payload is well-formed JSON, not yet decoded.
+def decode(text: str) -> Frame | Response:
+    """The request in `text`, or the answer to a call of ours.
 
-    Raises `BadFrame` for whatever else `text` may be.
+    The payload of a request is well-formed JSON, not yet decoded. Raises `BadFrame` for
+    whatever else `text` may be.
     """
     # A shorter text cannot open and close more than MAX_DEPTH levels.
     if len(text) > 2 * MAX_DEPTH and _too_deep(text):
@@ -169,8 +170,8 @@ def _is_uuid(uuid: Any) -> bool:
     return isinstance(uuid, str) and 0 < len(uuid) <= MAX_UUID
 
 
-def _read_leniently(text: str) -> Frame:
-    """Older spellings and heartbeats of any shape; else the reason why `text` is no request."""
+def _read_leniently(text: str) -> Frame | Response:
+    """Older spellings, heartbeats of any shape, answers; else why `text` is none of them."""
     try:
         # The standard library reads lone surrogates and 1e999, as JavaScript does: the
         # grammar allows them, so the uuid can be read and the caller need not wait for ever.
@@ -187,6 +188,10 @@ def _read_leniently(text: str) -> Frame:
         raise BadFrame(0, "bad_uuid", _UUID_RULE)
     if route == "PING":
         return Frame(uuid, "PING")
+    if route is None and is_ours(uuid) and type(value.get("status")) is int:
+        headers = value.get("headers")
+        known = headers if isinstance(headers, dict) else {}
+        return Response(uuid, value["status"], known, value.get("payload"))
     if not isinstance(route, str) or not 0 < len(route) <= MAX_ROUTE or not _is_text(route):
         raise BadFrame(uuid, "bad_route", _ROUTE_RULE)
     headers = value.get("headers")
@@ -220,6 +225,16 @@ def _is_text(value: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_reserved(route: str) -> bool:
+    """Whether a route's name belongs to the protocol."""
+    return route.startswith("$") or route in ("PING", "PONG")
+
+
+def is_ours(uuid: Uuid) -> bool:
+    """Whether a uuid is of those that the server gives to its own calls."""
+    return isinstance(uuid, str) and uuid[0] == "#"
 
 
 def encode_request(request: Request) -> str:
@@ -317,6 +332,16 @@ def has_odd_floats(value: Any) -> bool:
 def pong(uuid: Uuid) -> str:
     """The answer to a heartbeat."""
     return encode_request(Request(uuid, "PONG"))
+
+
+def push(route: str, payload: Any, headers: Header | None = None) -> str:
+    """The frame of a push: a request under the uuid that is nobody's. Raises `Unserialisable`."""
+    return encode_request(Request("#", route, headers or {}, payload))
+
+
+def cancellation(uuid: Uuid) -> str:
+    """The frame that ends a request."""
+    return encode_request(Request(uuid, "$cancel"))
 
 
 def refusal(uuid: Uuid, error: RequestFailed) -> str:

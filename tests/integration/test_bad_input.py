@@ -271,7 +271,7 @@ UNKNOWN_ROUTES = [
     "PONG",
     "ping",
     "__class__",
-    "$hello",
+    "$nothing",
     "$unsub",
     "'%s%n{0}\r\n",
 ]

@@ -1,0 +1,257 @@
+"""
+What an application holds of an open socket: a peer to push to, to call and to send away.
+
+Handlers get the handle of their own socket; others find theirs in the router's
+`connections`. Frames are `_wire`'s, the way out is the outbox.
+"""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar, overload
+
+from pydantic import TypeAdapter
+from starlette.websockets import WebSocket
+
+from ._errors import CallsNotTakenError, ConnectionLostError, ResponseError, SocketTimeoutError
+from ._outbox import Outbox
+from ._status import CloseCode
+from ._wire import (
+    MAX_ROUTE,
+    Header,
+    Request,
+    Response,
+    cancellation,
+    encode_request,
+    is_reserved,
+    push,
+)
+
+T = TypeVar("T")
+
+PATIENT_WITH = 64 * 1024
+"""Characters that may wait for a peer before who pushes to it is made to wait."""
+
+
+class Connection:
+    """One open socket, for handlers that take a `connection: Connection`.
+
+    `id` is unique, and told to the client as its `session`. `user` is what `authenticate`
+    returned (or `scope["user"]` of a middleware), None for nobody; `user_id` is its
+    identity as text, by which `router.connections` finds it. To be used on the event loop.
+    """
+
+    __slots__ = (
+        "_close",
+        "_numbers",
+        "_outbox",
+        "_pending",
+        "_waits",
+        "closed",
+        "id",
+        "takes_calls",
+        "user_id",
+        "ws",
+    )
+
+    def __init__(
+        self,
+        ws: WebSocket,
+        outbox: Outbox,
+        close: Callable[[int, str], Coroutine[Any, Any, None]],
+        waits: Callable[[bool], None],
+    ) -> None:
+        self.ws = ws
+        self.id = secrets.token_urlsafe(12)
+        self.user_id: str | None = None
+        self.takes_calls = False
+        """Whether the client said that it answers calls."""
+        self.closed: tuple[int, str] | None = None
+        """Close code and reason, once it is over."""
+        self._outbox = outbox
+        self._close = close
+        self._waits = waits
+        self._numbers: Iterator[int] | None = None
+        self._pending: dict[str, asyncio.Future[Response]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} of {self.user_id or 'nobody'}>"
+
+    @property
+    def user(self) -> Any:
+        return self.ws.scope.get("user")
+
+    async def push(self, route: str, payload: Any = None, headers: Header | None = None) -> None:
+        """Send a message that wants no answer.
+
+        Returns when it is on its way or in line, and waits while the peer is far behind. On a
+        socket that is closed nothing happens. Raises `Unserialisable`, and `ValueError` for
+        a reserved name.
+        """
+        self._push(pushed(route, payload, headers))
+        if self._outbox.held > PATIENT_WITH:
+            await self._outbox.free()
+
+    def _push(self, text: str) -> None:
+        self._outbox.push(text)
+
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Header | None = None,
+        timeout: float | None = 30.0,
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Header | None = None,
+        timeout: float | None = 30.0,
+        result: type[T],
+    ) -> T: ...
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Header | None = None,
+        timeout: float | None = 30.0,
+        result: Any = None,
+    ) -> Any:
+        """Ask the client, and wait for its answer: the payload of a 2xx.
+
+        With `result` the payload is validated by that type. `timeout` is in seconds, None for
+        no limit. The question is asked once and never again by itself. Where nobody waits for
+        the answer any more (a time-out, a cancellation), the client is told so.
+
+        Raises `CallsNotTakenError`, `ConnectionLostError`, `SocketTimeoutError`,
+        `ResponseError` for any other status, pydantic's `ValidationError` for a payload that
+        is no `result`, `Unserialisable`, and `ValueError` for a reserved name.
+        """
+        checked_name(route)
+        if self.closed is not None:
+            raise ConnectionLostError(False, *self.closed)
+        if not self.takes_calls:
+            raise CallsNotTakenError
+        response = await self._answer(route, payload, headers or {}, timeout)
+        if not response.ok:
+            raise ResponseError(route, response.status, response.headers or {}, response.payload)
+        return response.payload if result is None else _adapter(result)(response.payload)
+
+    async def _answer(
+        self, route: str, payload: Any, headers: Header, timeout: float | None
+    ) -> Response:
+        self._numbers = self._numbers or itertools.count(1)
+        uuid = f"#{next(self._numbers)}"
+        text = encode_request(Request(uuid, route, headers, payload))
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._pending[uuid] = answer
+        self._waits(True)
+        try:
+            self._outbox.push(text)
+            async with asyncio.timeout(timeout) as limit:
+                return await answer
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise SocketTimeoutError(route, timeout or 0, True) from None
+        finally:
+            del self._pending[uuid]
+            self._waits(False)
+            if self.closed is None and (answer.cancelled() or not answer.done()):
+                self._outbox.push(cancellation(uuid))
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the socket; what runs on it is cancelled. Twice is harmless."""
+        await self._close(code, reason)
+
+    def answered(self, response: Response) -> None:
+        """The client's answer. One that nobody waits for is ignored."""
+        answer = self._pending.get(str(response.uuid))
+        if answer is not None and not answer.done():
+            answer.set_result(response)
+
+    def over(self, code: int, reason: str) -> None:
+        """Nothing comes and nothing goes any more."""
+        if self.closed is None:
+            self.closed = (code, reason)
+            for answer in self._pending.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionLostError(True, code, reason))
+
+
+class Connections:
+    """The open sockets of a router in this process, and of the routers that include it."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Connection] = {}
+        self._around: list[Connections] = []
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Over those that are open now; they may come and go meanwhile."""
+        return iter([c for each in self._all() for c in each._open.values()])
+
+    def __len__(self) -> int:
+        return sum(len(each._open) for each in self._all())
+
+    def get(self, id: str) -> Connection | None:
+        """The one with this `id`."""
+        return next((each._open[id] for each in self._all() if id in each._open), None)
+
+    def of(self, user_id: Any) -> list[Connection]:
+        """All of one user: `str(user_id)` is what their `user_id` is compared with."""
+        return [c for c in self if c.user_id == str(user_id)]
+
+    def push(
+        self, route: str, payload: Any = None, headers: Header | None = None, *, user_id: Any = None
+    ) -> int:
+        """Push to all, or to all of one user; says to how many. Encoded once, waits for nobody:
+        a peer that falls too far behind is closed with 4008.
+
+        Raises `Unserialisable`, and `ValueError` for a reserved name.
+        """
+        text = pushed(route, payload, headers)
+        peers = list(self) if user_id is None else self.of(user_id)
+        for connection in peers:
+            connection._push(text)
+        return len(peers)
+
+    def add(self, connection: Connection) -> None:
+        self._open[connection.id] = connection
+
+    def remove(self, connection: Connection) -> None:
+        self._open.pop(connection.id, None)
+
+    def within(self, around: "Connections") -> None:
+        """What is open in `around` is open here too."""
+        self._around.append(around)
+
+    def _all(self) -> "dict[Connections, None]":
+        found: dict[Connections, None] = {self: None}
+        for each in self._around:
+            found |= each._all()
+        return found
+
+
+def pushed(route: str, payload: Any, headers: Header | None) -> str:
+    """The text of a push. Raises `Unserialisable` and `ValueError`."""
+    checked_name(route)
+    return push(route, payload, headers)
+
+
+def checked_name(name: str) -> None:
+    """Raises `ValueError` for what cannot be the name of a route."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_ROUTE:
+        raise ValueError(f"a route's name has 1 to {MAX_ROUTE} characters, not {name!r}")
+    if is_reserved(name):
+        raise ValueError(f"route {name!r} is reserved for the protocol")
+
+
+def _adapter(result: Any) -> Callable[[Any], Any]:
+    return TypeAdapter(result).validate_python
