@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket
 from ._call import Call
 from ._depends import Compiler, Getter, Overrides, Step, cached, misfit
 from ._errors import SignatureError
+from ._handle import Connection
 from ._plan import Definition, Hook, Plan, RouteOptions
 from ._results import items_of, meaning_of
 from ._signature import (
@@ -145,7 +146,7 @@ class _HandlerCompiler:
         for p in parameters(function, self.definition.names, FIXED):
             if isinstance(p.marker, params.Depends):
                 keywords.append((p.name, self.dependencies.dependency(p, function, steps)))
-            elif p.marker is not None:
+            elif p.marker is not None or p.is_a(Connection):
                 keywords.append((p.name, self.dependencies.common(p, function) or _none))
             else:
                 plain.append(p)

@@ -143,6 +143,8 @@ def identity_of(user: Any) -> Any:
     `username` of an object or a dict; Starlette's `identity`."""
     if isinstance(user, str | int):
         return user
+    if getattr(user, "is_authenticated", True) is False:
+        return None
     for name in ("id", "sub", "username", "identity"):
         try:
             found = user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)

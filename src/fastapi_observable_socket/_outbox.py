@@ -12,11 +12,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-
-class Pushed(str):
-    """A text that no peer has asked for: how many of them may wait is bounded."""
-
-    __slots__ = ()
+Waiting = str | tuple[str]
+"""A text in line; in a tuple where no peer has asked for it: how many of those may wait is
+bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Outbox:
         self.overflow = overflow
         self.held = 0
         """Characters of the texts that wait."""
-        self._waiting: deque[str] | None = None
+        self._waiting: deque[Waiting] | None = None
         self._closed = False
         self.busy = False
         """Whether a text is being sent, or waits."""
@@ -124,7 +122,7 @@ class Outbox:
         if self._closed:
             return
         if self.busy:
-            self._line_up(text)
+            self._line_up(text, len(text))
             return
         self.busy = True
         try:
@@ -161,7 +159,7 @@ class Outbox:
         far behind is given up instead."""
         if self._closed:
             return
-        self._line_up(Pushed(text))
+        self._line_up((text,), len(text))
         self.pushed += len(text)
         if self.pushed > self._bounds.hard:
             self.overflow()
@@ -188,21 +186,22 @@ class Outbox:
         finally:
             self._set_free()
 
-    async def _send_waiting(self, waiting: deque[str]) -> None:
+    async def _send_waiting(self, waiting: deque[Waiting]) -> None:
         while waiting:
             text = waiting.popleft()
-            self._hold(-len(text))
-            if type(text) is Pushed:
+            if isinstance(text, tuple):
+                (text,) = text
                 self.pushed -= len(text)
                 self.recovered = self.recovered or self.pushed <= self._bounds.soft
+            self._hold(-len(text))
             await self._send(text)
             self.sent += 1
 
-    def _line_up(self, text: str) -> None:
+    def _line_up(self, text: Waiting, size: int) -> None:
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(text)
-        self._hold(len(text))
+        self._hold(size)
 
     def _hold(self, size: int) -> None:
         self.held += size
