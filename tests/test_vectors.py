@@ -2,11 +2,20 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
 
-from fastapi_observable_socket import Reply, SocketRouter
+from fastapi_observable_socket import (
+    CallsNotTakenError,
+    Connection,
+    Progress,
+    Reply,
+    ResponseError,
+    SocketRouter,
+    SocketTimeoutError,
+)
 from fastapi_observable_socket.testing import SocketClosed, SocketTestClient
 
 VECTORS = sorted((Path(__file__).parents[1] / "vectors").glob("*.json"))
@@ -58,6 +67,51 @@ def server() -> tuple[SocketRouter, dict[str, asyncio.Event]]:
         await held.setdefault(payload, asyncio.Event()).wait()
         return payload
 
+    @router.route("count")
+    async def count(payload: int) -> AsyncIterator[int]:
+        for n in range(payload):
+            yield n
+
+    @router.route("letters")
+    def letters(payload: str) -> Generator[str, None, dict[str, int]]:
+        yield from payload
+        return {"letters": len(payload)}
+
+    @router.route("breaks")
+    async def breaks(payload: int) -> AsyncIterator[int]:
+        for n in range(payload):
+            yield n
+        raise LookupError("a secret of the server's")
+
+    @router.route("work")
+    async def work(payload: int, progress: Progress):
+        for n in range(payload):
+            await progress({"done": n + 1})
+        return "done"
+
+    @router.route("push")
+    async def push(payload, connection: Connection):
+        await connection.push("news", payload)
+        return "pushed"
+
+    async def asked(connection, payload, timeout):
+        try:
+            return await connection.call("confirm", payload, timeout=timeout)
+        except CallsNotTakenError:
+            return "not asked"
+        except SocketTimeoutError:
+            return "no answer"
+        except ResponseError as error:
+            return Reply({"status": error.status, "code": error.code})
+
+    @router.route("ask")
+    async def ask(payload, connection: Connection):
+        return await asked(connection, payload, 60)
+
+    @router.route("ask-briefly")
+    async def ask_briefly(payload, connection: Connection):
+        return await asked(connection, payload, 0.02)
+
     return router, held
 
 
@@ -75,7 +129,7 @@ def fits(expected, frame):
 
 
 def test_there_are_conversations_to_replay():
-    assert len(CONVERSATIONS) > 50
+    assert len(CONVERSATIONS) > 80
 
 
 @pytest.mark.parametrize("steps", CONVERSATIONS)
