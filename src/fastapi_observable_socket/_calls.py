@@ -67,7 +67,7 @@ class Calls:
 
     def may_begin(self, call: Call) -> bool:
         """Whether there is a place for it now, and, in an ordered route, whether it is its turn."""
-        return (call.flow is not None or self._running < self._most) and not (
+        return (self._running < self._most or call.flow is not None) and not (
             call.route.ordered and (self._order_taken or self._in_order)
         )
 

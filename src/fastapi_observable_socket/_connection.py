@@ -22,7 +22,7 @@ from ._clocks import Clocks, Limits
 from ._closing import close
 from ._compat import pending_bytes
 from ._dispatch import Dispatcher, ended
-from ._errors import NotFound, TooManyRequests, TooManyStreams, Unauthorized
+from ._errors import NotFound, RequestFailed, TooManyRequests, TooManyStreams, Unauthorized
 from ._flow import Flow
 from ._handle import Connection, Connections
 from ._identity import Authenticator, Identity
@@ -47,6 +47,7 @@ class Shell:
 
     __slots__ = (
         "_calls",
+        "_all_routes",
         "_carried",
         "_clocks",
         "_context",
@@ -87,7 +88,7 @@ class Shell:
     ) -> None:
         self._receive = receive
         self._send = send
-        self._routes = routes
+        self._all_routes = routes
         self._dispatcher = dispatcher
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -111,6 +112,8 @@ class Shell:
         self._handle = Connection(ws, self._outbox, self._end, self._wait_for_client)
         self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
         self._identity = Identity(authenticator, self._shared, self._end_session)
+        # Nothing to be found for nobody: one look for all that a frame may not.
+        self._routes: Mapping[str, Route] = {} if self._identity.locked else routes
         self._waited_for = 0  # calls of ours without the client's answer
         self._watching = False
         self._context = contextvars.copy_context()
@@ -182,7 +185,6 @@ class Shell:
                         continue
                     # It never waited: nothing of it need be remembered.
                     self._carried = None
-                    call.settled = True
                     await put(text)
                 elif isinstance(call, Answer):
                     await put(call.text)
@@ -225,6 +227,8 @@ class Shell:
         except asyncio.CancelledError:
             asking.cancel()
             raise
+        if not self._identity.locked:
+            self._routes = self._all_routes
         await self._answer(text)
         if close is not None:
             await self._end(*close)
@@ -277,12 +281,12 @@ class Shell:
     def _admit(self, frame: Frame) -> Call | Answer | None:
         """The call to be carried now; None where it must wait for its turn."""
         route = self._routes.get(frame.route)
-        if self._identity.locked:
-            return Answer(
-                refusal(frame.uuid, Unauthorized("who is there? say $hello with a token"))
-            )
         if route is None:
-            return Answer(refusal(frame.uuid, NotFound(f"no route {frame.route!r}")))
+            if self._identity.locked:
+                error: RequestFailed = Unauthorized("who is there? say $hello with a token")
+            else:
+                error = NotFound(f"no route {frame.route!r}")
+            return Answer(refusal(frame.uuid, error))
         call = Call(frame, self._shared, route)
         if route.streams and (flow := flow_of(call)) is not None:
             return self._admit_stream(call, flow)
@@ -291,8 +295,7 @@ class Shell:
         limits, waiting = self._limits, len(self._live) - self._calls.streams
         most = limits.max_in_flight + (0 if limits.reject_overflow else limits.look_ahead)
         if waiting >= most:
-            error = TooManyRequests("too many requests in flight")
-            return Answer(refusal(frame.uuid, error))
+            return Answer(refusal(frame.uuid, TooManyRequests("too many requests in flight")))
         self._calls.postpone(call)
         return None
 

@@ -57,6 +57,9 @@ stream go on, learn who is there, give a `Response` to the call of ours that it 
 or nothing."""
 
 
+INTRODUCTIONS = frozenset({"$hello", "$auth"})
+
+
 def uuid_key(uuid: Uuid) -> str:
     """What `uuid` is filed under: 7 and "7" differ.
 
@@ -107,16 +110,15 @@ class ServerSession:
             return self._refuse(bad)
         if type(frame) is not Frame:
             return frame
-        if frame.route == "PING":
-            self.heartbeats = True
-            return Answer(pong(frame.uuid))
-        if frame.route[0] == "$" and frame.route in ("$cancel", "$ack"):
-            return self._about_a_call(frame)
+        if frame.route[0] in "P$":
+            if frame.route == "PING":
+                self.heartbeats = True
+                return Answer(pong(frame.uuid))
+            if frame.route in ("$cancel", "$ack"):
+                return self._about_a_call(frame)
         if self.live and uuid_key(frame.uuid) in self.live:
             return Answer(refusal(frame.uuid, Duplicate("a request with this uuid is in flight")))
-        if frame.route[0] == "$" and frame.route in ("$hello", "$auth"):
-            return Introduce(frame)
-        return frame
+        return Introduce(frame) if frame.route in INTRODUCTIONS else frame
 
     def _about_a_call(self, frame: Frame) -> Step:
         # After the final answer there is nothing left to cancel or to take: a race, no fault.

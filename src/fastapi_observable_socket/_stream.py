@@ -42,6 +42,8 @@ class Progress:
         self._call = call
         self.wanted = bool(call.frame.headers) and call.headers.get("$progress") is True
         """Whether the client asked for it: what is dear to find out need not be."""
+        if self.wanted:
+            call.lingers = True  # it must be known when the answer is out
 
     async def __call__(self, payload: Any) -> None:
         call = self._call
