@@ -1,13 +1,22 @@
 """The test client tells a test what happened, at once, and never hangs."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI, HTTPException, WebSocket
 from starlette.responses import JSONResponse
 
-from fastapi_observable_socket import HandlerResult, SocketRouter
+from fastapi_observable_socket import (
+    Connection,
+    HandlerResult,
+    Progress,
+    Response,
+    ResponseError,
+    SocketRouter,
+)
 from fastapi_observable_socket.testing import (
     SocketClosed,
     SocketRejected,
@@ -441,3 +450,109 @@ def test_the_sync_twin_tells_refusals_closes_and_failures():
     with pytest.raises(ZeroDivisionError):  # noqa: SIM117
         with SyncSocketTestClient(app):
             pytest.fail("never entered")
+
+
+# --- streams and calls of the server
+
+
+def streaming() -> SocketRouter:
+    router = SocketRouter()
+
+    @router.route("count")
+    async def count(payload: int, progress: Progress) -> AsyncIterator[int]:
+        try:
+            for n in range(payload):
+                await progress(f"{n} made")
+                yield n
+        finally:
+            LEFT.append(payload)
+        if payload == 3:
+            raise HTTPException(410, "no more")
+
+    @router.route("ask")
+    async def ask(payload, connection: Connection):
+        return await connection.call("double", payload, timeout=5)
+
+    return router
+
+
+LEFT: list[int] = []
+
+
+@pytest.mark.parametrize("window", [None, 1, 2])
+def test_a_stream_gives_its_items_and_raises_its_error(window, run):
+    async def main():
+        async with SocketTestClient(streaming()) as client:
+            assert [n async for n in client.stream("count", 5, window=window)] == list(range(5))
+            stream = client.stream("count", 3, window=window)
+            assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
+            with pytest.raises(ResponseError) as error:
+                await anext(stream)
+            assert error.value.status == 410
+
+    run(main())
+
+
+def test_a_stream_that_is_left_early_is_cancelled(run):
+    async def main():
+        LEFT.clear()
+        async with SocketTestClient(streaming()) as client:
+            async with contextlib.aclosing(client.stream("count", 1000, window=2)) as items:
+                async for item in items:
+                    if item == 3:
+                        break
+            assert LEFT == [1000]
+            assert [n async for n in client.stream("count", 2)] == [0, 1]
+
+    run(main())
+
+
+def test_progress_of_a_stream_is_told_apart_from_its_items(run):
+    async def main():
+        told = []
+        async with SocketTestClient(streaming()) as client:
+            items = [n async for n in client.stream("count", 2, progress=told.append)]
+            assert (items, told) == ([0, 1], ["0 made", "1 made"])
+
+    run(main())
+
+
+def test_a_stream_ends_with_its_socket(run):
+    async def main():
+        router = streaming()
+        async with SocketTestClient(router) as client:
+            items = client.stream("count", 1000, window=1)
+            await anext(items)
+            await next(iter(router.connections)).close(4000, "enough")
+            with pytest.raises(SocketClosed, match="enough"):
+                await anext(items)
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_handler_answers_calls_of_the_server(is_async, run):
+    async def main():
+        async def doubled(payload):
+            return payload * 2
+
+        async with SocketTestClient(streaming()) as client:
+            assert (await client.hello()).ok
+            client.handle("double", doubled if is_async else lambda payload: payload * 2)
+            assert (await client.request("ask", 4)).payload == 8
+            client.handle("double", lambda _: Response(0, 200, {}, "in full"))
+            assert (await client.request("ask", 4)).payload == "in full"
+
+    run(main())
+
+
+def test_tests_without_async_have_streams_and_calls_too():
+    with SyncSocketTestClient(streaming()) as client:
+        assert client.hello().ok
+        client.handle("double", lambda payload: payload * 2)
+        assert client.request("ask", 4).payload == 8
+        assert list(client.stream("count", 4, window=2)) == [0, 1, 2, 3]
+        for item in client.stream("count", 1000, window=1):
+            if item == 2:
+                break
+        assert list(client.stream("count", 1)) == [0]

@@ -7,8 +7,16 @@ raises is raised in the test.
 """
 
 import asyncio
+import inspect
 import json
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+)
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,6 +25,7 @@ import msgspec
 from anyio.from_thread import start_blocking_portal
 
 from ._compat import ClosableQueue, QueueShutDown
+from ._errors import ResponseError
 from ._wire import Header, Request, Response, Uuid, encode_request
 
 __all__ = ["SocketClosed", "SocketRejected", "SocketTestClient", "SyncSocketTestClient"]
@@ -109,6 +118,9 @@ class SocketTestClient:
         self._to_app: ClosableQueue[dict[str, Any]] = ClosableQueue()
         self._frames: ClosableQueue[dict[str, Any]] = ClosableQueue()
         self._waiting: dict[str, asyncio.Future[Response]] = {}
+        self._streams: dict[str, ClosableQueue[Response]] = {}
+        self._handlers: dict[str, Callable[[Any], Any]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._last_uuid = 0
         self._task: asyncio.Task[None] | None = None
         self._refusal: dict[str, Any] | None = None
@@ -130,9 +142,7 @@ class SocketTestClient:
 
         Raises `TimeoutError`, `SocketClosed`, or what the application raised.
         """
-        if uuid is None:
-            self._last_uuid += 1
-            uuid = self._last_uuid
+        uuid = self._next_uuid() if uuid is None else uuid
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[repr(uuid)] = answer
         try:
@@ -140,6 +150,60 @@ class SocketTestClient:
             return await self._wait(answer, f"no answer to {route!r}")
         finally:
             self._waiting.pop(repr(uuid), None)
+
+    async def stream(
+        self,
+        route: str,
+        payload: Any = ABSENT,
+        headers: Header | None = None,
+        *,
+        window: int | None = None,
+        progress: Callable[[Any], Any] | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """The items of a stream, one by one; with a `window` each is acknowledged as it is asked
+        for the next. `progress` is called with what the route tells of it.
+
+        Leaving before the end cancels it (at once by `contextlib.aclosing`). Raises
+        `ResponseError` for an end that is no 2xx, and else as `request` does.
+        """
+        uuid = self._next_uuid()
+        frames = self._streams[repr(uuid)] = ClosableQueue()
+        asked: Header = {"$stream": True, **(headers or {})}
+        asked |= {"$window": window} if window is not None else {}
+        asked |= {"$progress": True} if progress is not None else {}
+        end: Response | None = None
+        try:
+            await self.push(route, payload, asked, uuid=uuid)
+            while end is None:
+                frame = await self._frame_of(frames, route)
+                seq = (frame.headers or {}).get("$seq")
+                if frame.status != 402:
+                    end = frame
+                elif seq is None and progress is not None:
+                    progress(frame.payload)
+                elif seq is not None:
+                    yield frame.payload
+                    if window is not None:
+                        await self.push("$ack", headers={"$seq": seq}, uuid=uuid)
+        finally:
+            if end is None and self.closed is None:
+                await self.push("$cancel", uuid=uuid)
+                while (await self._frame_of(frames, route)).status == 402:
+                    pass
+            del self._streams[repr(uuid)]
+        if not end.ok:
+            raise ResponseError(route, end.status, end.headers or {}, end.payload)
+
+    async def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
+        """Introduce this peer, as clients do; `calls`: it answers calls of the server."""
+        said: dict[str, Any] = {"protocol": 1, "client": "testing"}
+        said |= {"features": ["calls"]} if calls else {}
+        return await self.request("$hello", said | ({} if token is None else {"token": token}))
+
+    def handle(self, route: str, function: Callable[[Any], Any]) -> None:
+        """Answer calls of the server with what `function(payload)` returns, awaited if need be;
+        a `Response` gives the status too. Calls without a handler are among `receive`'s frames."""
+        self._handlers[route] = function
 
     async def push(
         self, route: str, payload: Any = ABSENT, headers: Header | None = None, *, uuid: Uuid = 0
@@ -169,6 +233,25 @@ class SocketTestClient:
             return await self._wait(self._frames.get(), "no frame")
         except QueueShutDown:
             raise self.closed or SocketClosed(1006, "") from None
+
+    def _next_uuid(self) -> int:
+        self._last_uuid += 1
+        return self._last_uuid
+
+    async def _frame_of(self, frames: ClosableQueue[Response], route: str) -> Response:
+        try:
+            return await self._wait(frames.get(), f"no frame of {route!r}")
+        except QueueShutDown:
+            raise self.closed or SocketClosed(1006, "") from None
+
+    async def _answer(self, question: Mapping[str, Any]) -> None:
+        answer = self._handlers[question["route"]](question["payload"])
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if not isinstance(answer, Response):
+            answer = Response(0, 200, {}, answer)
+        answer.uuid = question["uuid"]
+        await self.send_raw(msgspec.json.encode(answer).decode())
 
     async def disconnect(self, code: int = 1000) -> None:
         """Go away, and wait until the application has ended. Raises what it raised."""
@@ -234,6 +317,10 @@ class SocketTestClient:
                 waiting.set_exception(error)
                 waiting.exception()  # told to whom it concerns; nobody else need hear of it
         self._frames.shutdown()
+        for frames in self._streams.values():
+            frames.shutdown()
+        for task in self._answering:
+            task.cancel()
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
@@ -271,7 +358,16 @@ class SocketTestClient:
             frame = msgspec.json.decode(data)
         except msgspec.DecodeError:
             frame = json.loads(data)  # reads lone surrogates, as browsers do
-        waiting = self._waiting.get(repr(frame.get("uuid")))
+        key = repr(frame.get("uuid"))
+        if key in self._streams and "status" in frame:
+            self._streams[key].put_nowait(msgspec.convert(frame, Response))
+            return
+        if frame.get("route") in self._handlers and frame["uuid"] != "#":
+            task = asyncio.create_task(self._answer(frame))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+            return
+        waiting = self._waiting.get(key)
         if waiting is None or waiting.done() or "status" not in frame:
             self._frames.put_nowait(frame)
         else:
@@ -372,3 +468,34 @@ class SyncSocketTestClient:
     def receive(self) -> dict[str, Any]:
         """As `SocketTestClient.receive`."""
         return self._do(self._client.receive())
+
+    def stream(
+        self,
+        route: str,
+        payload: Any = ABSENT,
+        headers: Header | None = None,
+        *,
+        window: int | None = None,
+        progress: Callable[[Any], Any] | None = None,
+    ) -> Generator[Any, None, None]:
+        """As `SocketTestClient.stream`."""
+        client = self._client
+        items = client.stream(route, payload, headers, window=window, progress=progress)
+        end = object()
+        try:
+            while (item := self._do(_next(items, end))) is not end:
+                yield item
+        finally:
+            self._do(items.aclose())
+
+    def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
+        """As `SocketTestClient.hello`."""
+        return self._do(self._client.hello(token, calls=calls))
+
+    def handle(self, route: str, function: Callable[[Any], Any]) -> None:
+        """As `SocketTestClient.handle`; `function` runs beside the application."""
+        self._client.handle(route, function)
+
+
+async def _next(items: AsyncGenerator[Any, None], end: Any) -> Any:
+    return await anext(items, end)
