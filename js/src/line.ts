@@ -30,9 +30,15 @@ export interface LineEvents {
   ping(): string
 }
 
+/** A server hangs up on whom it has not heard for some minutes, however much it has to say itself. */
+const MINUTE = 60_000
+
 export class Line {
   #timer: ReturnType<typeof setTimeout> | undefined
   #seen = 0
+  #said = 0
+  /** How often the other end wants to hear something, where it said so. */
+  #patience: number | undefined
   #pinged = 0
 
   constructor(
@@ -42,6 +48,7 @@ export class Line {
   ) {
     ws.onopen = () => {
       this.#saw()
+      this.#said = this.#seen
       this.#watch()
       events.open()
     }
@@ -58,7 +65,15 @@ export class Line {
   send(text: string): boolean {
     if (this.ws.readyState !== 1) return false
     this.ws.send(text)
+    this.#said = Date.now()
     return true
+  }
+
+  /** The other end wants to hear something at least this often, in milliseconds. */
+  heed(ms: number): void {
+    if (!(ms > 0)) return
+    this.#patience = ms
+    if (!this.#pinged) this.#watch()
   }
 
   /** Asks at once whether the other end still lives, unless it was heard lately. */
@@ -84,7 +99,11 @@ export class Line {
   }
 
   #watch(): void {
-    if (this.heartbeat) this.#later(this.heartbeat.rate - (Date.now() - this.#seen))
+    if (this.heartbeat) this.#later(this.#due(this.heartbeat))
+  }
+
+  #due({ rate }: Heartbeat): number {
+    return Math.min(this.#seen + rate, this.#said + (this.#patience ?? Math.max(rate, MINUTE))) - Date.now()
   }
 
   // One timer looks now and then; frames only leave a note, however many there are.
@@ -94,11 +113,11 @@ export class Line {
   }
 
   #look(): void {
-    const { rate, timeout } = this.heartbeat as Heartbeat
+    const heartbeat = this.heartbeat as Heartbeat
     if (this.#pinged) {
       // Not waited for: on a dead network a close takes as long as it likes.
-      this.#down(1006, `no sign of life within ${timeout} ms`)
-    } else if (Date.now() - this.#seen >= rate) this.#ping()
+      this.#down(1006, `no sign of life within ${heartbeat.timeout} ms`)
+    } else if (this.#due(heartbeat) <= 0) this.#ping()
     else this.#watch()
   }
 

@@ -44,6 +44,34 @@ test('any frame after a PING is a sign of life', () => {
   expect(ws.texts).toEqual(['PING', 'PING'])
 })
 
+test('who only listens says something once a minute all the same', () => {
+  const { ws } = lineWith({ rate: 25_000, timeout: 10_000 })
+  ws.accept()
+  for (let second = 1; second < 120; second++) {
+    vi.advanceTimersByTime(1_000)
+    ws.says({ uuid: '#', route: 'tick' })
+  }
+  expect(ws.texts).toEqual(['PING'])
+})
+
+test.each([0, -1, NaN])('and more often, or from the first moment, where the other end wants it; %s says nothing', (ms) => {
+  const { ws, line } = lineWith({ rate: 1e9, timeout: 1e9 })
+  ws.accept()
+  line.heed(ms)
+  vi.advanceTimersByTime(120_000)
+  expect(ws.texts).toEqual([])
+  line.heed(20_000)
+  vi.advanceTimersByTime(0)
+  expect(ws.texts).toEqual(['PING'])
+  line.heed(10_000)
+  vi.advanceTimersByTime(30_000)
+  expect(ws.texts).toEqual(['PING'])
+  ws.says('PONG')
+  line.heed(10_000)
+  vi.advanceTimersByTime(0)
+  expect(ws.texts).toEqual(['PING', 'PING'])
+})
+
 test('a dead line is dropped at once, not when its close comes back', () => {
   const { ws, events } = lineWith()
   ws.accept()
