@@ -161,7 +161,8 @@ class SocketTestClient:
         progress: Callable[[Any], Any] | None = None,
     ) -> AsyncGenerator[Any, None]:
         """The items of a stream, one by one; with a `window` each is acknowledged as it is asked
-        for the next. `progress` is called with what the route tells of it.
+        for the next. `progress` is called with what the route tells of it. The answer of a route
+        that is no stream counts as its items, or its one item.
 
         Leaving before the end cancels it (at once by `contextlib.aclosing`). Raises
         `ResponseError` for an end that is no 2xx, and else as `request` does.
@@ -193,6 +194,9 @@ class SocketTestClient:
             del self._streams[repr(uuid)]
         if not end.ok:
             raise ResponseError(route, end.status, end.headers or {}, end.payload)
+        if "$seq" not in (end.headers or {}):
+            for item in end.payload if isinstance(end.payload, list) else [end.payload]:
+                yield item
 
     async def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
         """Introduce this peer, as clients do; `calls`: it answers calls of the server."""
