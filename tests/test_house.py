@@ -39,14 +39,22 @@ ORDER = [
     "_connection",
     "_gate",
     "_router",
+    "_ledger",
+    "_line",
+    "_life",
+    "_asked",
+    "_items",
+    "_desk",
+    "_socket",
+    "_blocking",
     "__init__",
 ]
 """Each room imports only rooms above it in this list."""
 
-DOORS = {"testing", "pytest_plugin", "__main__"}
+DOORS = {"client", "testing", "pytest_plugin", "__main__"}
 """Import rooms; no room imports them."""
 
-WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session"}
+WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session", "_ledger"}
 """Rooms that need no event loop and no web framework."""
 
 

@@ -1,0 +1,491 @@
+"""
+The client's desk: calls out, answers in.
+
+It brings the ledger of calls, the life of the connection and the handlers together, and
+decides nothing of any of them.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+from weakref import WeakSet
+
+import msgspec
+
+from ._asked import Handlers
+from ._errors import ConnectionLostError, SocketError, SocketTimeoutError
+from ._items import Push, Pushes, Streamed, error_of
+from ._ledger import (
+    Asked,
+    Broken,
+    Call,
+    Complained,
+    Dropped,
+    Final,
+    Heard,
+    Item,
+    Ledger,
+    Progressed,
+    Pushed,
+    payload_of,
+    read,
+)
+from ._life import Life, Options, State
+from ._line import ABNORMAL, End, Line
+from ._log import escaped, failure, logger
+from ._status import Status
+from ._wire import Header, Request, encode
+
+StateListener = Callable[[State, End | None], Any]
+
+SOONEST = 1.0
+"""Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What the server said of itself and of this connection. A server without extensions says
+    nothing: no features, no limits.
+
+    `session` names the connection, `heartbeat` and `expires_in` are in seconds.
+    """
+
+    session: str | None = None
+    features: frozenset[str] = frozenset()
+    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    heartbeat: float | None = None
+    expires_in: float | None = None
+
+
+class Awaited(Call):
+    """A call that one task awaits the answer of."""
+
+    __slots__ = ("future", "on_progress")
+
+    oneway = False
+
+    def __init__(
+        self,
+        uuid: str,
+        route: str,
+        text: str,
+        future: "asyncio.Future[Heard]",
+        on_progress: Callable[[Heard], None] | None = None,
+    ) -> None:
+        super().__init__(uuid, route, text, progress=on_progress is not None)
+        self.future = future
+        self.on_progress = on_progress
+
+    def progressed(self, frame: Heard) -> None:
+        if self.on_progress is not None:
+            self.on_progress(frame)
+
+    def answer(self, frame: Heard) -> None:
+        if not self.future.done():
+            self.future.set_result(frame)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Told(Awaited):
+    """A call that is over as soon as it is sent."""
+
+    __slots__ = ()
+
+    oneway = True
+
+    def left(self) -> None:
+        self.answer(Heard())
+
+
+class Hello(Call):
+    """`$hello`, and what to do with its answer."""
+
+    __slots__ = ("_then",)
+
+    oneway = False
+
+    def __init__(self, uuid: str, text: str, then: Callable[[Heard], None]) -> None:
+        super().__init__(uuid, "$hello", text)
+        self._then = then
+
+    def answer(self, frame: Heard) -> None:
+        self._then(frame)
+
+
+class Desk:
+    """One socket's conversation. To be used on the event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        options: Options,
+        *,
+        headers: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
+        queue_limit: int = 1000,
+        hello: bool = True,
+        on_frame: Callable[[str | bytes], Any] | None = None,
+    ) -> None:
+        self.life = Life(url, options, self)
+        self.handlers = Handlers()
+        self.session: Session | None = None
+        self.pushes: WeakSet[Pushes] = WeakSet()
+        self.on_push: dict[object, Callable[[Push], Any]] = {}
+        self.on_state: dict[object, StateListener] = {}
+        self._auth = options.auth is not None
+        self._headers = headers
+        self._hello = hello
+        self._on_frame = on_frame
+        self._ledger = Ledger(queue_limit)
+        self._numbers = itertools.count(1)
+        self._entered: asyncio.Future[None] | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: dict[str, asyncio.Task[None]] = {}
+
+    # --- calls
+
+    def text(self, uuid: str, route: str, payload: Any, headers: Mapping[str, Any] | None) -> str:
+        """The frame of a request. Raises `Unserialisable`."""
+        common = self._headers
+        if common is not None:
+            headers = {**(common() if callable(common) else common), **(headers or {})}
+        elif headers is None:
+            headers = {}
+        if payload is None:
+            payload = msgspec.UNSET  # says the same, and is shorter
+        return encode(Request(uuid, route, headers, payload)).decode()  # type: ignore[arg-type]
+
+    def uuid(self) -> str:
+        """One that no call of this socket ever had."""
+        return str(next(self._numbers))
+
+    async def ask(
+        self,
+        route: str,
+        payload: Any,
+        headers: Mapping[str, Any] | None,
+        timeout: float | None,
+        on_progress: Callable[[Heard], None] | None = None,
+    ) -> Heard:
+        """The last answer, whatever its status."""
+        uuid = self.uuid()
+        if on_progress is not None:
+            headers = {**(headers or {}), "$progress": True}
+        text = self.text(uuid, route, payload, headers)
+        future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+        return await self._await(Awaited(uuid, route, text, future, on_progress), timeout)
+
+    async def tell(
+        self, route: str, payload: Any, headers: Mapping[str, Any] | None, timeout: float | None
+    ) -> None:
+        """Send, and wait for no answer; but while there is no line, or it is full."""
+        uuid = self.uuid()
+        text = self.text(uuid, route, payload, headers)
+        future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+        await self._await(Told(uuid, route, text, future), timeout)
+        line = self.life.line
+        if line is not None and line.full:
+            await line.drain()
+
+    async def _await(self, call: Awaited, timeout: float | None) -> Heard:
+        timer = None
+        if timeout is not None:
+            timer = call.future.get_loop().call_later(timeout, self._late, call, timeout)
+        try:
+            self.submit(call)
+            return await call.future
+        except asyncio.CancelledError:
+            if call.future.done() and not call.future.cancelled():
+                call.future.exception()  # seen, though nobody is told any more
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if call.live:
+                self.abandon(call)
+
+    def _late(self, call: Call, timeout: float) -> None:
+        error = SocketTimeoutError(call.route, timeout, call.sent)
+        self.abandon(call)
+        call.fail(error)
+
+    def stream(
+        self,
+        route: str,
+        payload: Any,
+        headers: Mapping[str, Any] | None,
+        window: int,
+        timeout: float | None,
+        on_progress: Callable[[Heard], None] | None,
+    ) -> Streamed:
+        """A stream that is yet to be started."""
+        uuid = self.uuid()
+        asked: Header = {**(headers or {}), "$stream": True, "$window": window}
+        if on_progress is not None:
+            asked["$progress"] = True
+        text = self.text(uuid, route, payload, asked)
+        return Streamed(uuid, route, text, window, timeout, on_progress)
+
+    def start_stream(self, call: Streamed) -> None:
+        """Send it."""
+        self.submit(call)
+        if call.timeout is not None:
+            loop = asyncio.get_running_loop()
+            call.timer = loop.call_later(call.timeout, self._late, call, call.timeout)
+
+    def acknowledge(self, call: Streamed) -> None:
+        """Tell how far its items were taken."""
+        if self.life.line is not None:
+            headers = f'{{"$seq":{call.taken - 1}}}'
+            self.life.line.send(f'{{"uuid":"{call.uuid}","route":"$ack","headers":{headers}}}')
+
+    def submit(self, call: Call) -> None:
+        """Send it, or keep it until there is a line. Raises `ConnectionLostError` on a socket
+        that is closed, and `QueueFullError`."""
+        life = self.life
+        if life.state == "closed":
+            raise self.gone(False)
+        self._ledger.start(call)
+        if life.state == "open":
+            self._write(call)
+
+    def _write(self, call: Call) -> None:
+        line = self.life.line
+        if line is not None and line.send(call.text):
+            self._ledger.sent(call)
+            if call.oneway:
+                call.left()
+
+    def abandon(self, call: Call) -> None:
+        """Nobody wants its answer any more; so nobody wants the work done either."""
+        if not call.live:
+            return
+        self._ledger.end(call)
+        if call.sent and self.life.line is not None:
+            self.life.line.send(f'{{"uuid":"{call.uuid}","route":"$cancel"}}')
+
+    def gone(self, sent: bool) -> ConnectionLostError:
+        """What a call is told that has no line any more."""
+        end = self.life.end
+        error = ConnectionLostError(sent, end.code, end.reason)
+        error.__cause__ = end.cause
+        return error
+
+    # --- coming and going
+
+    async def open(self, timeout: float | None) -> None:
+        """Until the first line is open and the server has said what it is. Raises
+        `ConnectionLostError` where it refuses for good, or is not reached in time."""
+        self._entered = asyncio.get_running_loop().create_future()
+        self.life.start()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                await self._entered
+        except BaseException as error:
+            tried = self.life.end
+            await self.close()
+            if isinstance(error, TimeoutError) and limit.expired():
+                reason = f"not connected within {timeout:g} s"
+                if tried.cause is not None:
+                    reason += f": {tried.reason}"
+                raise ConnectionLostError(False, tried.code, reason) from tried.cause
+            raise
+        finally:
+            self._entered = None
+
+    async def ready(self) -> None:
+        """Until the connection is open; raises `ConnectionLostError` when it closes for good."""
+        if self.life.state == "open":
+            return
+        if self.life.state == "closed":
+            raise self.gone(False)
+        if self._opened is None:
+            self._opened = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._opened)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End it for good; nothing of it is left when this returns."""
+        await self.life.stop(code, reason)
+        self._end_tasks()
+        while rest := self._tasks - {asyncio.current_task()}:
+            await asyncio.wait(rest)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ends with the line, at latest."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _end_tasks(self) -> None:
+        self._answering.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    # --- what the life of the connection tells
+
+    def ping(self) -> str:
+        return f'{{"uuid":"{self.uuid()}","route":"PING"}}'
+
+    def opened(self, line: Line, token: str | None) -> None:
+        if self._hello or token is not None:
+            self._say_hello(line, token)
+        elif self._entered is not None and not self._entered.done():
+            self._entered.set_result(None)
+        for call in self._ledger.waiting():
+            self._write(call)
+
+    def changed(self, state: State, end: End | None) -> None:
+        if end is not None:
+            self.session = None
+            self._end_tasks()
+            for call in self._ledger.lost(state == "closed"):
+                call.fail(self.gone(call.sent))
+        if state == "closed":
+            self._closed(end)
+        elif state == "open" and self._opened is not None:
+            self._opened.set_result(None)
+            self._opened = None
+        for listener in list(self.on_state.values()):
+            safely(listener, state, end)
+
+    def _closed(self, end: End | None) -> None:
+        wanted = end is not None and end.cause is None and end.code != ABNORMAL
+        for pushes in list(self.pushes):
+            pushes.finish(None if wanted else self.gone(False))
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.set_exception(self.gone(False))
+            opened.exception()  # perhaps nobody waits any more
+        if self._entered is not None and not self._entered.done():
+            self._entered.set_exception(self.gone(False))
+
+    # --- who is there
+
+    def _say_hello(self, line: Line, token: str | None) -> None:
+        uuid = self.uuid()
+        payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
+        if token is not None:
+            payload["token"] = token
+        text = encode(Request(uuid, "$hello", {}, payload)).decode()
+        call = Hello(uuid, text, lambda frame: self._introduced(line, frame))
+        self._ledger.start(call, urgent=True)
+        self._write(call)
+
+    def _introduced(self, line: Line, frame: Heard) -> None:
+        if frame.status in (Status.UNAUTHORIZED, Status.FORBIDDEN, Status.SERVICE_UNAVAILABLE):
+            # The server is about to close: what it closes with says what to do.
+            line.blame = error_of("$hello", frame)
+            return
+        self.session = session = _session_of(frame)
+        if session.heartbeat is not None:
+            self.life.heard_at_least(max(SOONEST, session.heartbeat))
+        if session.expires_in is not None and self._auth:
+            self._spawn(self._keep(session.expires_in))
+        if self._entered is not None and not self._entered.done():
+            self._entered.set_result(None)
+
+    async def _keep(self, expires_in: float) -> None:
+        """Renew the session before it ends, again and again."""
+        left: float | None = expires_in
+        while left is not None:
+            await asyncio.sleep(max(SOONEST, left * 0.8))
+            left = await self._renewed(left * 0.2)
+
+    async def _renewed(self, left: float) -> float | None:
+        """How many seconds the session has now: `left`, where it could not be renewed."""
+        try:
+            token = await self.life.token()
+            frame = await self.ask("$auth", {"token": token}, None, 30.0)
+            if not frame.ok:
+                raise error_of("$auth", frame)
+            return _session_of(frame).expires_in
+        except Exception as error:
+            logger.warning("session not renewed: %s: %s", type(error).__name__, escaped(error))
+            return left
+
+    # --- what arrives
+
+    def heard(self, message: str | bytes) -> None:
+        if self._on_frame is not None:
+            safely(self._on_frame, message)
+        frame = None if isinstance(message, bytes) else read(message)
+        if frame is None:
+            logger.warning("received a message that is no frame, of length %d", len(message))
+            return
+        step = self._ledger.receive(frame)
+        kind = type(step)
+        if kind is Final or kind is Item:
+            self._for_a_call(step)
+        elif step is not None:
+            self._aside(step)
+
+    def _for_a_call(self, step: Any) -> None:
+        try:
+            if type(step) is Final:
+                step.call.answer(step.frame)
+            else:
+                step.call.item(step.frame)
+        except SocketError as error:
+            step.call.fail(error)
+
+    def _aside(self, step: Any) -> None:
+        match step:
+            case Progressed(call=call, frame=frame):
+                safely(call.progressed, frame)
+            case Broken(call=call, why=why, over=over):
+                if not over and self.life.line is not None:
+                    self.life.line.send(f'{{"uuid":"{call.uuid}","route":"$cancel"}}')
+                call.fail(SocketError(f"the stream {call.route} cannot be trusted: {why}"))
+            case Pushed(frame=frame):
+                safely(self._pushed, frame)
+            case Asked(frame=frame):
+                self._answer(frame)
+            case Dropped(uuid=uuid):
+                if (task := self._answering.pop(uuid, None)) is not None:
+                    task.cancel()
+            case Complained(frame=frame):
+                logger.warning("the server could not read a frame: %s", escaped(frame.status))
+
+    def _pushed(self, frame: Heard) -> None:
+        push = Push(frame.route or "", frame.headers or {}, payload_of(frame))
+        for pushes in list(self.pushes):
+            if pushes.route is None or pushes.route == push.route:
+                pushes.put(push)
+        for listener in list(self.on_push.values()):
+            safely(listener, push)
+
+    # --- what the server asks
+
+    def _answer(self, frame: Heard) -> None:
+        uuid, line = str(frame.uuid), self.life.line
+        if line is None or uuid in self._answering:
+            return
+        task = self._answering[uuid] = self._spawn(self._answered(frame, line))
+        task.add_done_callback(lambda _: self._answering.pop(uuid, None))
+
+    async def _answered(self, frame: Heard, line: Line) -> None:
+        text = await self.handlers.answer(frame)
+        # On this line only: to the server, the next one is somebody else.
+        line.send(text)
+
+
+def _session_of(frame: Heard) -> Session:
+    if not frame.ok:
+        return Session()
+    try:
+        return msgspec.convert(payload_of(frame), Session)
+    except (msgspec.MsgspecError, SocketError):
+        return Session()
+
+
+def safely(function: Callable[..., Any], *arguments: Any) -> None:
+    """Call what is not ours: what it raises is logged, and harms nobody else."""
+    try:
+        function(*arguments)
+    except Exception as error:
+        failure("a callback of the client failed", error)

@@ -1,0 +1,317 @@
+"""
+What comes in many pieces, as its reader takes them: the items of a stream, and pushes.
+
+Nothing here touches a line: the desk starts, acknowledges and ends.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import msgspec
+
+from ._errors import ResponseError
+from ._ledger import Call, Heard, payload_of
+from ._wire import Header
+
+T = TypeVar("T")
+
+
+class Streamed(Call):
+    """A call that is answered by items. Those that nobody has taken yet wait here."""
+
+    __slots__ = (
+        "acked",
+        "error",
+        "items",
+        "last",
+        "on_progress",
+        "over",
+        "timeout",
+        "timer",
+        "waiter",
+        "window",
+    )
+
+    oneway = False
+
+    def __init__(
+        self,
+        uuid: str,
+        route: str,
+        text: str,
+        window: int,
+        timeout: float | None = None,
+        on_progress: Callable[[Heard], None] | None = None,
+    ) -> None:
+        super().__init__(uuid, route, text, streams=True, progress=on_progress is not None)
+        self.window = window
+        self.timeout = timeout
+        """Seconds that the first frame may take."""
+        self.acked = 0
+        self.items: deque[Heard] = deque()
+        self.over = False
+        self.error: Exception | None = None
+        """Why there are no more items, told after those that came."""
+        self.last: Heard | None = None
+        """The end, where it came as items came."""
+        self.on_progress = on_progress
+        self.timer: asyncio.TimerHandle | None = None
+        """Runs until the first frame comes."""
+        self.waiter: asyncio.Future[None] | None = None
+
+    def item(self, frame: Heard) -> None:
+        self.items.append(frame)
+        self._wake()
+
+    def progressed(self, frame: Heard) -> None:
+        self._wake()
+        if self.on_progress is not None:
+            self.on_progress(frame)
+
+    def answer(self, frame: Heard) -> None:
+        if not frame.ok:
+            self.fail(error_of(self.route, frame))
+            return
+        if self.seq == 0 and "$seq" not in (frame.headers or {}):
+            self.items.extend(_items_in(frame))
+        else:
+            self.last = frame
+        self.finish()
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.finish()
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+        self.over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    async def more(self) -> None:
+        """Until there is an item, or the end, or just progress."""
+        if self.waiter is not None:
+            raise RuntimeError("a stream is read by one task at a time")
+        self.waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self.waiter
+        finally:
+            self.waiter = None
+
+
+def _items_in(frame: Heard) -> list[Heard]:
+    """Those of a server without streams, or of a route that is none: all in one answer."""
+    try:
+        return [Heard(payload=item) for item in _lists.decode(frame.payload)]
+    except msgspec.MsgspecError:
+        return [frame]
+
+
+_lists = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def error_of(route: str, frame: Heard) -> ResponseError:
+    """What an answer that is no 2xx is raised as."""
+    return ResponseError(route, frame.status or 0, frame.headers or {}, payload_of(frame))
+
+
+class Starter(Protocol):
+    """What a reader needs of the desk."""
+
+    def start_stream(self, call: Streamed) -> None: ...
+    def acknowledge(self, call: Streamed) -> None: ...
+    def abandon(self, call: Call) -> None: ...
+
+
+class Stream(Generic[T]):
+    """The items of a stream, one by one, as the server makes them.
+
+        async with socket.stream("logs/tail", {"file": "x"}) as lines:
+            async for line in lines:
+                ...
+
+    The request is sent as the first item is asked for, or as the `async with` is entered.
+    Leaving the `async with`, `aclose()`, and cancelling the task that waits for an item end the
+    stream on the server too, at once. A plain `async for` that is left early does so when the
+    stream is garbage-collected: with CPython at once as a rule, but not while an exception's
+    traceback still knows it.
+    """
+
+    __slots__ = ("__weakref__", "_call", "_desk", "_loop", "_read", "_started")
+
+    def __init__(self, desk: Starter, call: Streamed, read: Callable[[Heard], T]) -> None:
+        self._desk = desk
+        self._call = call
+        self._read = read
+        self._started = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def window(self) -> int:
+        """How many items may be on their way, or wait here."""
+        return self._call.window
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait here."""
+        return len(self._call.items)
+
+    @property
+    def result(self) -> Any:
+        """What the stream returned at its end: None for most, and until then."""
+        return None if self._call.last is None else payload_of(self._call.last)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item. Raises `ResponseError` where the stream ended with another status than
+        2xx, `ConnectionLostError`, `SocketTimeoutError` where nothing came in time, `SocketError`
+        for items out of order; each after the items that came before, and once."""
+        if not self._started:
+            self._start()
+        call = self._call
+        try:
+            while not call.items:
+                if call.over:
+                    raise self._end()
+                await call.more()
+            item = self._read(call.items[0])
+        except BaseException:
+            self._leave()
+            raise
+        call.items.popleft()
+        call.taken += 1
+        # At half of the window the server need never stand still.
+        if call.live and (call.taken - call.acked) * 2 >= call.window:
+            call.acked = call.taken
+            self._desk.acknowledge(call)
+        return item
+
+    def _start(self) -> None:
+        self._started = True
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._desk.start_stream(self._call)
+        except BaseException:
+            self._call.finish()
+            raise
+
+    def _end(self) -> Exception:
+        error, self._call.error = self._call.error, None
+        return error or StopAsyncIteration()
+
+    def _leave(self) -> None:
+        self._started = True
+        self._call.items.clear()
+        self._desk.abandon(self._call)
+        self._call.finish()
+
+    async def aclose(self) -> None:
+        """End it, here and on the server. Twice is harmless."""
+        self._leave()
+
+    async def __aenter__(self) -> Self:
+        if not self._started:
+            self._start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def __del__(self) -> None:
+        # Anything may run this, in any thread and at any time: the loop sees to the rest.
+        if self._loop is not None and self._call.live and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._desk.abandon, self._call)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What the server sent without being asked."""
+
+    route: str
+    headers: Header
+    payload: Any
+
+
+class Pushes:
+    """The pushes of one route, or of all, in their order; from the moment this was made.
+
+    Ends when the socket is closed. A reader that falls `limit` pushes behind loses the oldest:
+    `dropped` counts them.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_error",
+        "_limit",
+        "_over",
+        "_pushes",
+        "_waiter",
+        "dropped",
+        "route",
+    )
+
+    def __init__(self, route: str | None, limit: int) -> None:
+        self.route = route
+        self.dropped = 0
+        self._limit = limit
+        self._pushes: deque[Push] = deque()
+        self._over = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many pushes wait here."""
+        return len(self._pushes)
+
+    def put(self, push: Push) -> None:
+        """One came."""
+        if len(self._pushes) >= self._limit:
+            self._pushes.popleft()
+            self.dropped += 1
+        self._pushes.append(push)
+        self._wake()
+
+    def finish(self, error: Exception | None) -> None:
+        """No more will come; `error` is why, unless that was wanted."""
+        self._over, self._error = True, error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Push:
+        """The next push. Raises `ConnectionLostError` where the server refused to go on."""
+        while not self._pushes:
+            if self._over:
+                error, self._error = self._error, None
+                raise error or StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("pushes are read by one task at a time")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._pushes.popleft()

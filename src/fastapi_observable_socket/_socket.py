@@ -1,0 +1,372 @@
+"""
+What the user of the client holds: a socket, and the way to one.
+
+It knows the types that users see; what is done about a call is the desk's part.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from functools import lru_cache, partial
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from msgspec import UNSET, UnsetType
+from pydantic import TypeAdapter
+
+from ._asked import Handler
+from ._desk import Desk, Session, StateListener, safely
+from ._items import Push, Pushes, Stream, error_of
+from ._ledger import Heard, payload_of
+from ._life import Auth, Options, State
+from ._line import Heartbeat
+from ._wire import Response
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Handler)
+
+Headers = Mapping[str, Any]
+Timeout = float | UnsetType | None
+
+
+class Socket:
+    """A conversation with one server, over one connection after another. `connect` makes it.
+
+    Methods are for the event loop that it was made on; any number of tasks may call at the same
+    time. `timeout` is in seconds everywhere, None for none; without it, that of `connect` holds.
+    """
+
+    def __init__(self, desk: Desk, timeout: float | None) -> None:
+        self._desk = desk
+        self._timeout = timeout
+
+    # --- calls
+
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        result: type[T] | TypeAdapter[T],
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> T: ...
+    async def call(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        result: Any = None,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """The payload of a 2xx answer; with `result`, as a value of that type.
+
+        Waits for a connection if there is none just now. `on_progress` is called with the payload
+        of each answer that is not the last, if the server sends any. Cancelling it cancels on
+        the server, and so does the time-out.
+
+        Raises `ResponseError` for any other status, `SocketTimeoutError`, `ConnectionLostError`
+        (its `sent` says whether the server may have done it; it is never sent again by itself),
+        `QueueFullError` where too many calls wait for a connection already, pydantic's
+        `ValidationError` for an answer that is no `result`, and `Unserialisable` for a payload
+        that is not JSON.
+        """
+        frame = await self._desk.ask(
+            route, payload, headers, self._limit(timeout), _progress(on_progress)
+        )
+        if not frame.ok:
+            raise error_of(route, frame)
+        return payload_of(frame) if result is None else reader(result)(frame)
+
+    async def request(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Response:
+        """As `call`, but gives the answer itself, whatever its status."""
+        frame = await self._desk.ask(
+            route, payload, headers, self._limit(timeout), _progress(on_progress)
+        )
+        status = 200 if frame.status is None else frame.status
+        return Response(frame.uuid or 0, status, frame.headers or {}, payload_of(frame))
+
+    @overload
+    def stream(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        item: type[T] | TypeAdapter[T],
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Stream[T]: ...
+    def stream(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        item: Any = None,
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Stream[Any]:
+        """The items of the answer, one by one; with `item`, as values of that type.
+
+        At most `window` items are on their way or wait here: a slow reader slows the server
+        down. `timeout` bounds the wait for the first frame alone. A route that is no stream gives
+        its payload: the items of a list, or one item. See `Stream` for how it ends.
+        """
+        if window < 1:
+            raise ValueError("a window is at least 1")
+        limit = self._limit(timeout)
+        call = self._desk.stream(route, payload, headers, window, limit, _progress(on_progress))
+        return Stream(self._desk, call, payload_of if item is None else reader(item))
+
+    async def notify(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> None:
+        """Send a request, and do not wait for its answer; but for a connection, and while the
+        server reads too slowly. Raises as `call` does where it cannot be sent."""
+        await self._desk.tell(route, payload, headers, self._limit(timeout))
+
+    # --- what the server sends
+
+    @overload
+    def handle(self, route: str) -> Callable[[F], F]: ...
+    @overload
+    def handle(self, route: str, handler: Handler) -> Callable[[], None]: ...
+    def handle(self, route: str, handler: Handler | None = None) -> Any:
+        """Answer the server's calls of `route` with what `handler` returns; as a decorator, or
+        with the function, and then it returns its undoing.
+
+        The handler takes the payload, and the headers if it takes two arguments. What it raises
+        with a status (`ResponseError`, FastAPI's `HTTPException`) is answered so, anything else
+        is logged and answered with 500. It is cancelled when the server waits no longer, and when
+        the connection is lost. A plain function is called on the event loop, and must not block.
+        """
+        if handler is not None:
+            return self._desk.handlers.add(route, handler)
+
+        def decorate(function: F) -> F:
+            self._desk.handlers.add(route, function)
+            return function
+
+        return decorate
+
+    def pushes(self, route: str | None = None, *, limit: int = 1000) -> Pushes:
+        """The pushes of a route, or all, that come from now on."""
+        pushes = Pushes(route, limit)
+        if self._desk.life.state == "closed":
+            pushes.finish(self._desk.gone(False))
+        self._desk.pushes.add(pushes)
+        return pushes
+
+    def on_push(self, listener: Callable[[Push], Any]) -> Callable[[], None]:
+        """Call `listener` with every push, at once. Returns its undoing."""
+        return _listening(self._desk.on_push, listener)
+
+    def on_state(self, listener: StateListener) -> Callable[[], None]:
+        """Call `listener` with each new state; with `waiting` and `closed` also with the `End` of
+        the connection or attempt, else None. Returns its undoing."""
+        return _listening(self._desk.on_state, listener)
+
+    # --- the connection
+
+    @property
+    def state(self) -> State:
+        """`connecting`, `open`, `waiting` (lost, and coming back by itself) or `closed` (for
+        good)."""
+        return self._desk.life.state
+
+    @property
+    def session(self) -> Session | None:
+        """What the server said of this connection; None while it has not."""
+        return self._desk.session
+
+    async def ready(self) -> None:
+        """Wait until the connection is open. Raises `ConnectionLostError` when it closes for
+        good."""
+        await self._desk.ready()
+
+    async def reconnect(self) -> None:
+        """A fresh connection with a fresh `auth`, at once, also after a close; waits until it is
+        open, as `ready` does. Calls that are without their answer fail."""
+        self._desk.life.restart()
+        await self._desk.ready()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End it for good. Calls that are without their answer fail with `ConnectionLostError`.
+        No task is left when this returns. Twice is harmless."""
+        await self._desk.close(code, reason)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _limit(self, timeout: Timeout) -> float | None:
+        return self._timeout if isinstance(timeout, UnsetType) else timeout
+
+
+class Connecting:
+    """What `connect` returns: to be entered by `async with`, or awaited."""
+
+    def __init__(self, socket: Socket, desk: Desk, open_timeout: float | None) -> None:
+        self.socket = socket
+        """Not open yet."""
+        self.desk = desk
+        self._open_timeout = open_timeout
+
+    async def open(self) -> Socket:
+        """The socket, once it is open."""
+        await self.desk.open(self._open_timeout)
+        return self.socket
+
+    def __await__(self) -> Generator[Any, None, Socket]:
+        return self.open().__await__()
+
+    async def __aenter__(self) -> Socket:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.socket.close()
+
+
+def connect(
+    url: str,
+    *,
+    auth: Auth | None = None,
+    headers: Headers | Callable[[], Headers] | None = None,
+    handshake_headers: Mapping[str, str] | None = None,
+    timeout: float | None = 30.0,
+    open_timeout: float | None = 10.0,
+    connect_timeout: float = 10.0,
+    heartbeat: float | None = 25.0,
+    heartbeat_timeout: float = 10.0,
+    backoff: tuple[float, float] = (1.0, 30.0),
+    max_attempts: int | None = None,
+    queue_limit: int = 1000,
+    hello: bool = True,
+    on_frame: Callable[[str | bytes], Any] | None = None,
+    **websockets: Any,
+) -> Connecting:
+    """A socket to `url` (ws://, wss://; http:// and https:// do as well).
+
+        async with connect("ws://localhost:8000/ws", auth=get_token) as socket: ...
+        socket = await connect("ws://localhost:8000/ws")   # and `await socket.close()` later
+
+    Entering waits for the first connection; raises `ConnectionLostError` where the server
+    refuses for good, or is not reached within `open_timeout`. Its `__cause__` tells more.
+
+    `auth`: asked before every connection, plain or async; the token goes first over the new
+    line. `headers`: sent with every request; those of a call win. `handshake_headers`: of the
+    HTTP request. `timeout`: of each call. `connect_timeout`: for `auth` and the handshake of one
+    attempt. `heartbeat`: seconds of silence after which a PING is sent, None for never;
+    `heartbeat_timeout`: for any frame to follow. `backoff`: the first and the longest wait
+    between attempts; the real ones are from half of it to all of it. `max_attempts`: failed ones
+    in a row after which it closes for good. `queue_limit`: calls that may wait for a connection.
+    `hello=False`: do not introduce yourself to the server, unless there is a token. `on_frame`:
+    called with every message as it came. Anything else goes to `connect` of websockets: `ssl`,
+    `proxy`, `origin`, `compression`, `max_size`.
+    """
+    scheme, colon, rest = url.partition("://")
+    options = Options(
+        auth,
+        None if handshake_headers is None else dict(handshake_headers),
+        connect_timeout,
+        None if heartbeat is None else Heartbeat(heartbeat, heartbeat_timeout),
+        backoff,
+        max_attempts,
+        websockets,
+    )
+    desk = Desk(
+        _SCHEMES.get(scheme.lower(), scheme) + colon + rest,
+        options,
+        headers=headers,
+        queue_limit=queue_limit,
+        hello=hello,
+        on_frame=on_frame,
+    )
+    return Connecting(Socket(desk, timeout), desk, open_timeout)
+
+
+_SCHEMES = {"http": "ws", "https": "wss"}
+
+L = TypeVar("L")
+
+
+def _listening(listeners: dict[object, L], listener: L) -> Callable[[], None]:
+    key = object()
+    listeners[key] = listener
+    return partial(_forget, listeners, key)
+
+
+def _forget(listeners: dict[object, L], key: object) -> None:
+    listeners.pop(key, None)
+
+
+def _progress(listener: Callable[[Any], Any] | None) -> Callable[[Heard], None] | None:
+    if listener is None:
+        return None
+    return lambda frame: safely(lambda: listener(payload_of(frame)))
+
+
+def reader(kind: Any) -> Callable[[Heard], Any]:
+    """What makes a value of that type of a payload. Raises pydantic's `ValidationError`."""
+    try:
+        adapter = _adapter(kind)
+    except TypeError:  # it has no hash
+        adapter = TypeAdapter(kind)
+    # From the text, since JSON has fewer types: in a list of it pydantic sees a tuple, say.
+    return lambda frame: adapter.validate_json(bytes(frame.payload))
+
+
+@lru_cache(256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)

@@ -1,0 +1,59 @@
+"""
+The client for Python. Needs the extra `client`.
+
+    async with connect("ws://localhost:8000/ws") as socket:
+        total = await socket.call("math/sum", [1, 2, 3])
+
+    with connect_sync("ws://localhost:8000/ws") as socket:
+        total = socket.call("math/sum", [1, 2, 3])
+
+It comes back by itself after a lost connection, and never sends a call twice by itself.
+"""
+
+from ._errors import (
+    ConnectionLostError,
+    QueueFullError,
+    ResponseError,
+    SocketError,
+    SocketTimeoutError,
+    Unserialisable,
+)
+
+try:
+    from ._line import End
+except ModuleNotFoundError as missing:
+    if (missing.name or "").partition(".")[0] != "websockets":
+        raise
+    raise ImportError(
+        "the client needs websockets: install fastapi-observable-socket[client]"
+    ) from missing
+
+from ._blocking import SyncPushes, SyncSocket, SyncStream, connect_sync
+from ._desk import Session
+from ._items import Push, Pushes, Stream
+from ._life import State
+from ._socket import Connecting, Socket, connect
+from ._wire import Response
+
+__all__ = [
+    "Connecting",
+    "ConnectionLostError",
+    "End",
+    "Push",
+    "Pushes",
+    "QueueFullError",
+    "Response",
+    "ResponseError",
+    "Session",
+    "Socket",
+    "SocketError",
+    "SocketTimeoutError",
+    "State",
+    "Stream",
+    "SyncPushes",
+    "SyncSocket",
+    "SyncStream",
+    "Unserialisable",
+    "connect",
+    "connect_sync",
+]
