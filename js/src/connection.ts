@@ -165,6 +165,7 @@ export class Connection {
     this.line = new Line(ws, this.#heartbeat, {
       open: () => {
         this.#wait(STABLE, () => (this.#failures = 0))
+        this.state = 'open'
         this.events.opened(token)
         this.#set('open')
       },

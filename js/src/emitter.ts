@@ -9,15 +9,11 @@ export class Emitter<Events> {
   on<E extends keyof Events>(event: E, listener: Listener<Events[E]>, signal?: AbortSignal): () => void {
     const set = this.#listeners.get(event) ?? new Set()
     const entry: [Listener<Events[E]>] = [listener]
-    const off = () => {
-      set.delete(entry)
-      signal?.removeEventListener('abort', off)
-    }
-    if (!signal?.aborted) {
-      this.#listeners.set(event, set.add(entry))
-      signal?.addEventListener('abort', off)
-    }
-    return off
+    return until(
+      signal,
+      () => this.#listeners.set(event, set.add(entry)),
+      () => set.delete(entry),
+    )
   }
 
   /** Whether anybody listened. */
@@ -26,6 +22,19 @@ export class Emitter<Events> {
     for (const [listener] of listeners) safely(() => listener(value))
     return listeners.length > 0
   }
+}
+
+/** Enters, unless the signal came too early; returns the way to leave, which the signal takes as well. */
+export function until(signal: AbortSignal | undefined, enter: (off: () => void) => unknown, leave: () => unknown): () => void {
+  const off = () => {
+    signal?.removeEventListener('abort', off)
+    leave()
+  }
+  if (!signal?.aborted) {
+    signal?.addEventListener('abort', off)
+    enter(off)
+  }
+  return off
 }
 
 export function safely(run: () => void): void {

@@ -24,8 +24,26 @@ export {
   type SimpleDataTypes,
   type SocketConfig,
 } from './message.js'
-export type { CallOptions, SocketOptions } from './options.js'
-export type { Answer, AnyRoutes, Args, Payload, Register, Result, RouteName, Routes } from './routes.js'
+export type { SessionInfo } from './greeting.js'
+export type { CallOptions, SocketOptions, StreamOptions } from './options.js'
+export type {
+  Answer,
+  AnyRoutes,
+  Args,
+  Final,
+  Handler,
+  Handlers,
+  Item,
+  Payload,
+  Pushes,
+  PushOf,
+  Register,
+  Result,
+  RouteName,
+  Routes,
+  StreamName,
+} from './routes.js'
 export { ObservableSocket, type CloseInfo, type Push, type SocketEvents } from './socket.js'
 export { StatusCodes } from './status.js'
+export type { Observer, Stream, Subscription } from './stream.js'
 export type { Headers as MessageHeaders } from './wire.js'

@@ -6,10 +6,15 @@ import type { Headers } from './wire.js'
 
 export interface SocketOptions {
   /**
-   * Asked before every connection; the token goes first over the new line, as `$hello`. A failure is an `error`
-   * event and one more wait, never the end.
+   * Asked before every connection; the token goes first over the new line, with `$hello`. A failure is an `error`
+   * event and one more wait, never the end. Asked again before the session ends, where the server says when.
    */
   auth?: () => string | null | undefined | Promise<string | null | undefined>
+  /**
+   * Whether each line begins with `$hello`, which gives `session`, calls from the server, and the renewal of a
+   * session that ends: true. A server that knows nothing of it answers 404, and nobody is told.
+   */
+  hello?: boolean
   /** Sent with every request; those of the call win. */
   headers?: Headers | (() => Headers)
   /** Milliseconds from the call to its answer, 30,000. `Infinity` for none. */
@@ -40,4 +45,13 @@ export interface CallOptions {
   /** Milliseconds, instead of the socket's. */
   timeout?: number
   headers?: Headers
+  /** Told how far the work has come, by a server that tells it; without it, nothing of the kind is asked for. */
+  onProgress?: (progress: any) => void
+}
+
+export interface StreamOptions extends CallOptions {
+  /** Milliseconds to the first item, or the end where there is none; after it, a stream may be silent for ever. */
+  timeout?: number
+  /** How many items may be on their way, or here and not taken yet: 64. */
+  window?: number
 }

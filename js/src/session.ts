@@ -14,6 +14,8 @@ export interface Call {
   readonly text: string
   /** The server may have seen it. */
   sent: boolean
+  /** The protocol's own: takes no place in the queue, and nobody waits for it. */
+  readonly own?: boolean
   /** Why it is not worth sending any more. Calls that wait for an answer see to that themselves. */
   stale?(): Error | undefined
   /** Takes an answer, and ends the call if it was the last. Without it, the call ends as it is sent. */
@@ -26,6 +28,9 @@ export type Step =
   | { do: 'nothing' }
   | { do: 'answer'; call: Call }
   | { do: 'push' }
+  /** The server calls, and waits for an answer; or no longer waits. */
+  | { do: 'serve' }
+  | { do: 'desist' }
   /** The server could not read something this client wrote. */
   | { do: 'complain' }
 
@@ -33,12 +38,16 @@ export class Session {
   #calls = new Map<string, Call>()
   #unsent = 0
 
-  constructor(private readonly limit: number) {}
+  constructor(
+    private readonly limit: number,
+    /** Whether the server was told that it may call. */
+    private readonly serves: boolean,
+  ) {}
 
   /** Throws rather than let a second call steal the answer of the first, or the queue grow without end. */
-  start(call: Call, urgent = false): void {
+  start(call: Call): void {
     if (this.#calls.has(call.uuid)) throw new SocketError(`uuid ${call.uuid} is in use`)
-    if (this.#unsent >= this.limit && !urgent) throw new QueueFullError(this.limit)
+    if (this.#unsent >= this.limit && !call.own) throw new QueueFullError(this.limit)
     this.#calls.set(call.uuid, call)
     this.#unsent++
   }
@@ -58,6 +67,8 @@ export class Session {
     const call = this.#calls.get(frame.uuid as string)
     if (frame.route === 'PONG') return { do: 'nothing' }
     if (call?.sent) return { do: 'answer', call }
+    if (this.serves && typeof frame.route === 'string' && /^#./.test(frame.uuid as string))
+      return { do: frame.route === '$cancel' ? 'desist' : 'serve' }
     // Names that start with $ belong to the protocol, whichever of them this client knows.
     if (typeof frame.route === 'string') return { do: frame.route[0] === '$' ? 'nothing' : 'push' }
     return { do: frame.uuid === 0 && (frame.status as number) >= 400 ? 'complain' : 'nothing' }
@@ -69,7 +80,7 @@ export class Session {
   }
 
   get empty(): boolean {
-    return !this.#calls.size
+    return [...this.#calls.values()].every((call) => call.own)
   }
 
   /** Takes out what a lost line ends: whatever was sent, as nobody knows how far it came; `all`: the rest too. */

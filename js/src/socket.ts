@@ -7,7 +7,8 @@
 
 import { Connection, type End, type State, type Url } from './connection.js'
 import { Emitter, safely, type Listener } from './emitter.js'
-import { ConnectionLostError, ResponseError, SocketError, TimeoutError } from './errors.js'
+import { ConnectionLostError, SocketError, TimeoutError } from './errors.js'
+import { Greeting, LONGEST, type SessionInfo } from './greeting.js'
 import {
   Message,
   optionsFrom,
@@ -16,17 +17,28 @@ import {
   type OnMessage,
   type SocketConfig,
 } from './message.js'
-import type { CallOptions, SocketOptions } from './options.js'
-import type { Answer, Args, Result, RouteName, Routes } from './routes.js'
+import type { CallOptions, SocketOptions, StreamOptions } from './options.js'
+import type {
+  Answer,
+  Args,
+  Final,
+  Handler,
+  Handlers,
+  Item,
+  Pushes,
+  PushOf,
+  Result,
+  RouteName,
+  Routes,
+  StreamName,
+} from './routes.js'
+import { Serving } from './serving.js'
 import { Session, type Call } from './session.js'
-import { decode, encode, newUuid, type Frame, type Headers } from './wire.js'
+import { source, type Stream } from './stream.js'
+import { answer, decode, encode, newUuid, refusal, type Frame, type Headers } from './wire.js'
 
 /** A message the server sent that answers nothing. */
-export interface Push {
-  route: string
-  headers: Headers
-  payload: any
-}
+export type Push<P = Pushes> = PushOf<P>
 
 export interface CloseInfo {
   code: number
@@ -35,9 +47,9 @@ export interface CloseInfo {
   reconnects: boolean
 }
 
-export interface SocketEvents {
+export interface SocketEvents<P = Pushes> {
   state: State
-  push: Push
+  push: Push<P>
   /** A connection, or an attempt at one, is over. */
   close: CloseInfo
   /** What no call is told: a failing `auth`, a frame that one of the ends could not read. Unheard, it is logged. */
@@ -45,10 +57,8 @@ export interface SocketEvents {
 }
 
 const TIMEOUT = 30_000
-/** setTimeout takes no more; beyond, it fires at once. */
-const LONGEST = 2 ** 31 - 1
 
-export class ObservableSocket<R = Routes> {
+export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
   /** What the old signature calls it. */
   readonly name: string = ''
   onMessageReceived?: OnMessage
@@ -58,7 +68,12 @@ export class ObservableSocket<R = Routes> {
   readonly #legacy: boolean
   readonly #session: Session
   readonly #connection: Connection
-  readonly #emitter = new Emitter<SocketEvents>()
+  readonly #emitter = new Emitter<SocketEvents<P>>()
+  readonly #error = (error: unknown): void => {
+    if (!this.#emitter.emit('error', error)) console.error(error)
+  }
+  readonly #serving = new Serving(this.#error)
+  readonly #greeting: Greeting
 
   /** Connects at once, unless `lazy`. A path such as `/ws` is one of the page's own site. */
   constructor(url: Url, options?: SocketOptions)
@@ -85,15 +100,30 @@ export class ObservableSocket<R = Routes> {
       first = second
       second = optionsFrom(config)
     }
+    const greets = !this.#legacy && second.hello !== false
     this.#options = second
-    this.#session = new Session(second.queueLimit ?? 1_000)
+    this.#session = new Session(second.queueLimit ?? 1_000, greets)
+    this.#greeting = new Greeting(second.auth, {
+      ask: (route, payload, done) => {
+        const uuid = newUuid()
+        const text = encode(uuid, route, {}, payload)
+        this.#ask(uuid, route, text, (frame) => done(answer(frame)), () => {}, { timeout: Infinity }, undefined, true)
+      },
+      heed: (ms) => this.#connection.line?.heed(ms),
+      error: this.#error,
+    })
     this.#connection = new Connection(first, second, {
-      opened: (token) => this.#opened(token),
+      opened: (token) => {
+        // Not awaited: the server judges what follows on the same line after it.
+        if (greets) this.#greeting.hello(token)
+        else if (token != null) this.#greeting.auth(token)
+        this.#opened()
+      },
       data: (data) => this.#receive(data),
       state: (state, end) => this.#changed(state, end),
-      error: (error) => this.#error(error),
+      error: this.#error,
       ping: () => (this.#legacy ? this.#serialize(new Message('PING', {})) : encode(newUuid(), 'PING', {})),
-      quiet: () => this.#session.empty,
+      quiet: () => this.#session.empty && this.#serving.idle,
     })
     this.#connection.start()
   }
@@ -107,11 +137,16 @@ export class ObservableSocket<R = Routes> {
     return this.#connection.line?.ws as WebSocket | undefined
   }
 
+  /** What the server said of itself and this line; undefined before it did, and where it cannot. */
+  get session(): SessionInfo | undefined {
+    return this.#greeting.session
+  }
+
   /** The payload of a 2xx answer. Rejects with ResponseError for any other, and as `request` does. */
   async call<K extends RouteName<R>>(route: K, ...args: Args<R, K, CallOptions>): Promise<Result<R, K>> {
-    const { ok, status, headers, payload } = await this.request(route, ...args)
-    if (!ok) throw new ResponseError(route, status, headers, payload)
-    return payload as Result<R, K>
+    const answer = await this.request(route, ...args)
+    if (!answer.ok) throw refusal(route, answer)
+    return answer.payload
   }
 
   /**
@@ -121,10 +156,41 @@ export class ObservableSocket<R = Routes> {
   request<K extends RouteName<R>>(route: K, ...args: Args<R, K, CallOptions>): Promise<Answer<Result<R, K>>> {
     const [payload, options = {}] = args
     return new Promise((resolve, reject) => {
-      const uuid = newUuid()
-      const text = encode(uuid, route, this.#headers(options.headers), payload)
-      this.#ask(uuid, route, text, (frame) => resolve(answer(frame)), reject, options)
+      this.#begin(route, payload, options, {}, (frame) => resolve(answer(frame)), reject)
     })
+  }
+
+  /**
+   * A source of items: `for await` takes them one by one, `subscribe` as they come, and so do RxJS and the platform's
+   * own Observable. Each starts a stream of its own on the server. What was received before it ends badly is given
+   * first; it ends with ResponseError, or as a `request` does, and never starts again by itself.
+   */
+  stream<K extends StreamName<R>>(
+    route: K,
+    ...[payload, options = {}]: Args<R, K, StreamOptions>
+  ): Stream<Item<R, K>, Final<R, K>> {
+    return source(
+      route,
+      options,
+      (headers, done, failed, item) => {
+        const { uuid, leave } = this.#begin(route, payload, options, headers, done, failed, item)
+        return {
+          leave,
+          ack: ($seq) => this.#connection.line?.send(encode(uuid, '$ack', { $seq })),
+          limit: () => this.session?.limits?.window ?? 1024,
+        }
+      },
+      this.#error,
+    )
+  }
+
+  /**
+   * Answers a route that the server calls: with what the handler returns; with the status and payload of an error that
+   * has both, such as ResponseError; and with 500 and no more for any other, which is an `error` event here. The
+   * handler's signal aborts when the server no longer waits. Returns its undoing; throws if the route has a handler.
+   */
+  handle<K extends RouteName<H>>(route: K, handler: Handler<H, K>, options?: { signal?: AbortSignal }): () => void {
+    return this.#serving.handle(route, handler, options?.signal)
   }
 
   /**
@@ -137,9 +203,9 @@ export class ObservableSocket<R = Routes> {
   }
 
   /** Returns its undoing. */
-  on<E extends keyof SocketEvents>(
+  on<E extends keyof SocketEvents<P>>(
     event: E,
-    listener: Listener<SocketEvents[E]>,
+    listener: Listener<SocketEvents<P>[E]>,
     options?: { signal?: AbortSignal },
   ): () => void {
     return this.#emitter.on(event, listener, options?.signal)
@@ -228,21 +294,42 @@ export class ObservableSocket<R = Routes> {
       text,
       sent: false,
       stale: () => (Date.now() < until ? undefined : new TimeoutError(route, timeout, false)),
-      fail: (error) => this.#error(error),
+      fail: this.#error,
     })
   }
 
-  /** One of `done` and `failed` is called, once. */
+  #begin(
+    route: string,
+    payload: unknown,
+    options: CallOptions,
+    headers: Headers,
+    done: (frame: Frame) => void,
+    failed: (error: unknown) => void,
+    item?: (seq: number, payload: any) => void,
+  ) {
+    const uuid = newUuid()
+    const progress = options.onProgress && { $progress: true }
+    const text = encode(uuid, route, this.#headers({ ...options.headers, ...headers, ...progress }), payload)
+    return { uuid, leave: this.#ask(uuid, route, text, done, failed, options, item) }
+  }
+
+  /**
+   * One of `done` and `failed` is called, once. Where items or progress are wanted, an answer that is PENDING is not the
+   * last; the first item ends the wait. Returns the way to leave.
+   */
   #ask(
     uuid: string,
     route: string,
     text: string,
     done: (frame: Frame) => void,
     failed: (error: unknown) => void,
-    { signal, timeout = this.#options.timeout ?? TIMEOUT }: CallOptions = {},
-  ): void {
-    if (signal?.aborted) return failed(signal.reason)
+    { signal, timeout = this.#options.timeout ?? TIMEOUT, onProgress }: CallOptions = {},
+    item?: (seq: number, payload: any) => void,
+    own?: boolean,
+  ): (error?: unknown) => void {
+    let live = true
     const end = () => {
+      live = false
       this.#session.end(call)
       clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
@@ -251,13 +338,27 @@ export class ObservableSocket<R = Routes> {
       uuid,
       text,
       sent: false,
-      // Ended first: whoever is told may start the next one under the same uuid.
-      answer: (frame) => (end(), done(frame)),
-      fail: (error) => (end(), failed(error)),
+      own,
+      answer: (frame) => {
+        const seq = frame.headers?.$seq
+        if (frame.status !== 402 || !(item || onProgress)) {
+          // Ended first: whoever is told may start the next one under the same uuid.
+          end()
+          done(frame)
+        } else if (item && typeof seq === 'number') {
+          clearTimeout(timer)
+          item(seq, frame.payload)
+        } else safely(() => onProgress?.(frame.payload))
+      },
+      fail: (error) => {
+        if (!live) return
+        end()
+        failed(error)
+      },
     }
-    const leave = (error: unknown) => {
+    const leave = (error?: unknown) => {
       // The answer is of no use any more, so neither is the work. A server that knows no better answers 404, to nobody.
-      if (call.sent && !this.#legacy) this.#connection.line?.send(encode(uuid, '$cancel', {}))
+      if (live && call.sent && (item || !this.#legacy)) this.#connection.line?.send(encode(uuid, '$cancel', {}))
       safely(() => call.fail(error))
     }
     const abort = () => leave(signal!.reason)
@@ -265,10 +366,12 @@ export class ObservableSocket<R = Routes> {
     const timer = timeout <= LONGEST ? setTimeout(late, timeout) : undefined
     signal?.addEventListener('abort', abort)
     try {
+      if (signal?.aborted) throw signal.reason
       this.#send(call)
     } catch (error) {
       call.fail(error)
     }
+    return leave
   }
 
   #send(call: Call): void {
@@ -282,9 +385,7 @@ export class ObservableSocket<R = Routes> {
     if (this.#connection.line?.send(call.text)) this.#session.sent(call)
   }
 
-  #opened(token: string | null | undefined): void {
-    // Not awaited: the server judges what follows on the same line after it.
-    if (token != null) this.#hello(token)
+  #opened(): void {
     for (const call of this.#session.waiting()) {
       const stale = call.stale?.()
       if (stale) {
@@ -294,37 +395,32 @@ export class ObservableSocket<R = Routes> {
     }
   }
 
-  #hello(token: string): void {
-    const uuid = newUuid()
-    const call: Call = {
-      uuid,
-      text: encode(uuid, '$hello', {}, { protocol: 1, client: 'js', token }),
-      sent: false,
-      answer: (frame) => {
-        this.#session.end(call)
-        const { ok, status, headers, payload } = answer(frame)
-        if (!ok) this.#error(new ResponseError('$hello', status, headers, payload))
-      },
-      fail() {},
-    }
-    this.#session.start(call, true)
-    this.#write(call)
-  }
-
   #receive(data: unknown): void {
     const frame = decode(data)
     if (!frame) return this.#error(new SocketError('received a frame that is no JSON object'))
     // The old callback sees every frame but PONG, and before those who wait for it: it may end their call.
     if (frame.route !== 'PONG') safely(() => this.onMessageReceived?.({ message: frame as Message, success: true }))
     const step = this.#session.receive(frame)
-    const { status, headers, payload } = answer(frame)
+    const answered = answer(frame)
     if (step.do === 'answer') safely(() => step.call.answer!(frame))
-    if (step.do === 'push') this.#emitter.emit('push', { route: frame.route as string, headers, payload })
-    if (step.do === 'complain') this.#error(new ResponseError('?', status, headers, payload))
+    if (step.do === 'push') {
+      const { headers, payload } = answered
+      this.#emitter.emit('push', { route: frame.route, headers, payload } as Push<P>)
+    }
+    if (step.do === 'desist') this.#serving.desist(frame.uuid)
+    if (step.do === 'serve') {
+      const { line } = this.#connection
+      void this.#serving.serve(frame, (text) => line?.send(text))
+    }
+    if (step.do === 'complain') this.#error(refusal('?', answered))
   }
 
   #changed(state: State, end?: End): void {
     const lost = end ? this.#session.lost(state === 'closed') : []
+    if (end) {
+      this.#greeting.over()
+      this.#serving.lost()
+    }
     if (state !== 'connecting') safely(() => this.onSocketConnectionChange?.(this.name, state === 'open'))
     this.#emitter.emit('state', state)
     // By now: a listener may have closed it.
@@ -333,17 +429,7 @@ export class ObservableSocket<R = Routes> {
     for (const call of lost) safely(() => call.fail(this.#gone(call.sent, end)))
   }
 
-  #error(error: unknown): void {
-    if (!this.#emitter.emit('error', error)) console.error(error)
-  }
-
   #gone(sent: boolean, { code, reason, cause }: End = this.#connection.end): ConnectionLostError {
     return new ConnectionLostError(sent, code, reason, cause)
   }
-}
-
-function answer(frame: Frame): Answer<any> {
-  const status = typeof frame.status === 'number' ? frame.status : 200
-  const payload = frame.payload as any
-  return { ok: (status >= 200 && status < 300) as true, status, headers: frame.headers ?? {}, payload }
 }

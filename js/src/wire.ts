@@ -2,6 +2,9 @@
  * Frames and text: all this client knows of the JSON shape. It never waits and never throws on what it reads.
  */
 
+import { ResponseError } from './errors.js'
+import type { Answer } from './routes.js'
+
 export type Headers = Record<string, unknown>
 
 /** What may arrive: an answer has a `status`, a push has a `route`. */
@@ -17,6 +20,10 @@ export interface Frame {
 export const encode = (uuid: string, route: string, headers: Headers, payload?: unknown): string =>
   JSON.stringify({ uuid, route, headers, payload })
 
+/** One answer to a call of the server. */
+export const encodeAnswer = (uuid: unknown, status: number, payload: unknown): string =>
+  JSON.stringify({ uuid, status, headers: {}, payload })
+
 export function decode(data: unknown): Frame | undefined {
   try {
     const frame: unknown = JSON.parse(data as string)
@@ -25,6 +32,15 @@ export function decode(data: unknown): Frame | undefined {
     return undefined
   }
 }
+
+export function answer(frame: Frame): Answer<any> {
+  const status = typeof frame.status === 'number' ? frame.status : 200
+  const payload = frame.payload as any
+  return { ok: (status >= 200 && status < 300) as true, status, headers: frame.headers ?? {}, payload }
+}
+
+export const refusal = (route: string, { status, headers, payload }: Answer<any>): ResponseError =>
+  new ResponseError(route, status, headers, payload)
 
 /** `crypto.randomUUID` exists on secure origins only; a machine on the LAN by its address is not one. */
 export const newUuid = (): string =>

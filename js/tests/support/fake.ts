@@ -3,6 +3,14 @@
 import { vi } from 'vitest'
 import { ObservableSocket, type SocketOptions } from '../../src/index.js'
 
+interface Written {
+  uuid: string
+  route: string
+  headers?: any
+  payload?: any
+  status?: number
+}
+
 export class FakeWebSocket {
   static all: FakeWebSocket[] = []
   static get last(): FakeWebSocket {
@@ -17,7 +25,11 @@ export class FakeWebSocket {
   onmessage: ((event: any) => void) | null = null
   onclose: ((event: any) => void) | null = null
   onerror: ((event: any) => void) | null = null
-  texts: string[] = []
+  /** All that was written, and all but the greeting, which no rule about calls is about. */
+  written: string[] = []
+  get texts(): string[] {
+    return this.written.filter((text) => !text.includes('"route":"$hello"'))
+  }
   closedWith: [code?: number, reason?: string] | undefined
 
   constructor(readonly url: string) {
@@ -27,7 +39,7 @@ export class FakeWebSocket {
   // As browsers do: nothing is sent in vain aloud, and only some codes can be said.
   send(text: string): void {
     if (this.readyState === 0) throw new Error('InvalidStateError')
-    if (this.readyState === 1) this.texts.push(text)
+    if (this.readyState === 1) this.written.push(text)
   }
 
   close(code?: number, reason?: string): void {
@@ -53,13 +65,26 @@ export class FakeWebSocket {
     this.says({ uuid: this.frames[to]!.uuid, status, headers, payload })
   }
 
+  /** The server's answer to the greeting; one that is not given is waited for by nobody. */
+  greets(payload: unknown = {}, status = 200): void {
+    this.says({ uuid: this.hello!.uuid, status, headers: {}, payload })
+  }
+
+  item($seq: number, payload: unknown, to = 0): void {
+    this.answers(payload, { status: 402, headers: { $seq }, to })
+  }
+
   hangsUp(code = 1006, reason = ''): void {
     this.readyState = 3
     this.onclose?.({ code, reason })
   }
 
-  get frames(): { uuid: string; route: string; headers?: any; payload?: any; status?: number }[] {
+  get frames(): Written[] {
     return this.texts.map((text) => JSON.parse(text))
+  }
+
+  get hello(): Written | undefined {
+    return this.written.map((text) => JSON.parse(text)).find((frame) => frame.route === '$hello')
   }
 
   get routes(): string[] {

@@ -178,7 +178,7 @@ describe('coming back', () => {
     await vi.advanceTimersByTimeAsync(0)
     FakeWebSocket.last.accept().hangsUp(4401)
     await vi.advanceTimersByTimeAsync(1_000)
-    expect(FakeWebSocket.last.accept().frames[0]!.payload.token).toBe('token 2')
+    expect(FakeWebSocket.last.accept().hello!.payload.token).toBe('token 2')
     expect(authed.state).toBe('open')
   })
 
@@ -218,25 +218,29 @@ describe('coming back', () => {
 
 describe('auth', () => {
   const settle = () => vi.advanceTimersByTimeAsync(0)
+  const first = (ws: FakeWebSocket) => JSON.parse(ws.written[0]!)
 
   test('is asked before each connection; its token goes first over the line', async () => {
     let n = 0
     const socket = socketWith({ auth: async () => `token ${++n}` })
     void socket.call('r').catch(() => {})
     await settle()
-    expect(FakeWebSocket.last.accept().frames).toMatchObject([
-      { route: '$hello', payload: { protocol: 1, token: 'token 1' } },
-      { route: 'r' },
-    ])
+    expect(first(FakeWebSocket.last.accept())).toEqual({
+      uuid: expect.any(String),
+      route: '$hello',
+      headers: {},
+      payload: { protocol: 1, client: 'js', features: ['calls'], token: 'token 1' },
+    })
+    expect(FakeWebSocket.last.routes).toEqual(['r'])
     FakeWebSocket.last.hangsUp()
     await vi.advanceTimersByTimeAsync(1_000)
-    expect(FakeWebSocket.last.accept().frames).toMatchObject([{ route: '$hello', payload: { token: 'token 2' } }])
+    expect(first(FakeWebSocket.last.accept())).toMatchObject({ route: '$hello', payload: { token: 'token 2' } })
   })
 
-  test('without a token there is no $hello', async () => {
+  test('without a token, $hello has none', async () => {
     socketWith({ auth: () => null })
     await settle()
-    expect(FakeWebSocket.last.accept().texts).toEqual([])
+    expect(FakeWebSocket.last.accept().hello!.payload).toEqual({ protocol: 1, client: 'js', features: ['calls'] })
   })
 
   test('that fails is an error and one more wait, never the end', async () => {
@@ -254,7 +258,7 @@ describe('auth', () => {
     expect(errors).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: 'login server is down' }))
     healthy = true
     await vi.advanceTimersByTimeAsync(500)
-    expect(FakeWebSocket.last.accept().routes).toEqual(['$hello'])
+    expect(FakeWebSocket.last.accept().hello!.payload.token).toBe('token')
   })
 
   test('that never answers does not wedge the socket', async () => {
@@ -282,7 +286,7 @@ describe('auth', () => {
     expect(opened()).toBe(0)
     give[1]!('new')
     await settle()
-    expect(FakeWebSocket.last.accept().frames[0]!.payload.token).toBe('new')
+    expect(FakeWebSocket.last.accept().hello!.payload.token).toBe('new')
   })
 
   test('a token that is refused is an error', async () => {
@@ -290,7 +294,7 @@ describe('auth', () => {
     const errors = vi.fn()
     socket.on('error', errors)
     await settle()
-    FakeWebSocket.last.accept().answers({ message: 'bad token', code: 'unauthorized' }, { status: 401 })
+    FakeWebSocket.last.accept().greets({ message: 'bad token', code: 'unauthorized' }, 401)
     FakeWebSocket.last.hangsUp(1008)
     expect(errors).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ route: '$hello', status: 401 }))
     expect(socket.state).toBe('closed')
@@ -300,7 +304,7 @@ describe('auth', () => {
     const socket = socketWith({ auth: () => 'token', queueLimit: 1 })
     void socket.call('r')
     await settle()
-    expect(FakeWebSocket.last.accept().routes).toEqual(['$hello', 'r'])
+    expect(FakeWebSocket.last.accept().written.map((text) => JSON.parse(text).route)).toEqual(['$hello', 'r'])
   })
 })
 

@@ -13,7 +13,7 @@ const call = (uuid: string, more: Partial<Call> = {}): Call => ({
 })
 
 function sessionWith(...uuids: string[]) {
-  const session = new Session(3)
+  const session = new Session(3, true)
   const calls = uuids.map((uuid) => call(uuid))
   for (const one of calls) session.start(one)
   return { session, calls }
@@ -31,6 +31,11 @@ test.each<[string, Frame]>([
   ['nothing', { uuid: '#', route: '$drain' }],
   ['nothing', {}],
   ['push', { uuid: '#', route: 'news' }],
+  ['serve', { uuid: '#1', route: 'confirm' }],
+  ['serve', { uuid: '#1', route: '$later' }],
+  ['desist', { uuid: '#1', route: '$cancel' }],
+  ['nothing', { uuid: '#', route: '$cancel' }],
+  ['nothing', { uuid: '#1', status: 200 }],
   ['push', { route: 'news' }],
   ['complain', { uuid: 0, status: 400 }],
   ['nothing', { uuid: 0, status: 200 }],
@@ -38,6 +43,10 @@ test.each<[string, Frame]>([
   const { session, calls } = sessionWith('7')
   session.sent(calls[0]!)
   expect(does(session, frame)).toBe(step)
+})
+
+test('a server that was not told it may call pushes', () => {
+  expect(does(new Session(1, false), { uuid: '#1', route: 'confirm' })).toBe('push')
 })
 
 test('an answer to what was never sent is nobody’s', () => {
@@ -71,7 +80,7 @@ test('only so many wait, and what was sent does not count', () => {
   expect(() => session.start(call('e'))).toThrow(QueueFullError)
   session.end(calls[1]!)
   session.start(call('e'))
-  session.start(call('urgent'), true)
+  session.start(call('own', { own: true }))
 })
 
 test('the end of what was sent makes no room among those who wait', () => {
@@ -82,8 +91,17 @@ test('the end of what was sent makes no room among those who wait', () => {
   expect(() => session.start(call('e'))).toThrow(QueueFullError)
 })
 
+test('the protocol’s own calls are nobody’s wait', () => {
+  const session = new Session(1, true)
+  const own = call('a', { own: true })
+  session.start(own)
+  session.sent(own)
+  expect(session.empty).toBe(true)
+  expect(does(session, { uuid: 'a', status: 200 })).toBe('answer')
+})
+
 test('a call that wants no answer ends as it is sent', () => {
-  const session = new Session(1)
+  const session = new Session(1, true)
   const told = call('a', { answer: undefined })
   session.start(told)
   expect(session.empty).toBe(false)
