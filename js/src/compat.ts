@@ -21,7 +21,7 @@ import { ObservableSocket, type OnMessage, type SocketConfig } from './index.js'
 export * from './index.js'
 
 export interface SocketItem {
-  socket: ObservableSocket<any>
+  socket: ObservableSocket<any, any, any>
   /** Whether it is connected. */
   socketState: boolean
 }
@@ -71,7 +71,7 @@ export function ObservableSocketProvider({ children }: { children?: ReactNode })
         sockets.set(name, { socket, socketState })
         setVersion((n) => n + 1)
       }
-      const socket = new ObservableSocket<any>(name, url, changed, onMessage, config)
+      const socket = new ObservableSocket<any, any, any>(name, url, changed, onMessage, config)
       const item = { socket, socketState: false }
       sockets.set(name, item)
       there?.socket.close()

@@ -20,34 +20,39 @@ import {
   ObservableSocket,
   type Args,
   type CallOptions,
+  type Handlers,
+  type Item,
+  type Pushes,
   type Result,
   type RouteName,
   type Routes,
   type SocketOptions,
   type State,
+  type StreamName,
+  type StreamOptions,
 } from './index.js'
 
-const Context = createContext<ObservableSocket<any> | null>(null)
+const Context = createContext<ObservableSocket<any, any, any> | null>(null)
 
 export type SocketProviderProps = { children?: ReactNode } & (
-  | { socket: ObservableSocket<any>; url?: undefined; options?: undefined }
+  | { socket: ObservableSocket<any, any, any>; url?: undefined; options?: undefined }
   | { url: string; options?: SocketOptions; socket?: undefined }
 )
 
 /** Give it a socket made outside, or the `url` of one that it makes, and that lives as long as it is mounted. */
 export function SocketProvider({ socket, url, options, children }: SocketProviderProps): ReactElement {
   // Lazy, so that the copy StrictMode makes and throws away never connects.
-  const [own] = useState(() => socket ?? new ObservableSocket<any>(url!, { ...options, lazy: true }))
+  const [own] = useState(() => socket ?? new ObservableSocket<any, any, any>(url!, { ...options, lazy: true }))
   const value = socket ?? own
   useEffect(() => value.retain(), [value])
   return createElement(Context.Provider, { value }, children)
 }
 
 /** The socket of the provider above. It never changes by itself, so it causes no render. */
-export function useSocket<R = Routes>(): ObservableSocket<R> {
+export function useSocket<R = Routes, H = Handlers, P = Pushes>(): ObservableSocket<R, H, P> {
   const socket = useContext(Context)
   if (!socket) throw new Error('useSocket needs a <SocketProvider> above it')
-  return socket as ObservableSocket<R>
+  return socket
 }
 
 /** Renders again at every change. */
@@ -100,3 +105,75 @@ export function useCall<K extends RouteName<R>, R = Routes>(route: K): CallState
 }
 
 const nothing = { data: undefined, error: undefined, pending: false }
+
+/** Milliseconds in which items are gathered for one render: a frame, and also where no frames are drawn. */
+const FRAME = 16
+
+export interface StreamState<R, K extends StreamName<R>> {
+  /** Runs a stream, in place of the one before it. Returns its undoing, as an effect does. */
+  start: (...args: Args<R, K, StreamOptions>) => () => void
+  /** Leaves it, here and on the server; its items stay until the next start. */
+  stop: () => void
+  items: readonly Item<R, K>[]
+  last: Item<R, K> | undefined
+  status: 'idle' | 'streaming' | 'done' | 'error'
+  error: unknown
+}
+
+/**
+ * A stream that renders, once a frame at most: `const log = useStream('logs/tail', { keep: 100 })`,
+ * `useEffect(() => log.start(file), [log.start, file])`, `log.items`. It ends with the component. `keep` is how many
+ * items it holds, the newest; without it, all.
+ */
+export function useStream<K extends StreamName<R>, R = Routes>(
+  route: K,
+  { keep = Infinity }: { keep?: number } = {},
+): StreamState<R, K> {
+  type Shown = Pick<StreamState<R, K>, 'items' | 'status' | 'error'>
+  const socket = useSocket<R>()
+  const [state, setState] = useState<Shown>(unstarted)
+  const latest = useRef<(() => void) | undefined>(undefined)
+  const stop = useCallback(() => latest.current?.(), [])
+
+  const start = useCallback(
+    (...[payload, options]: Args<R, K, StreamOptions>) => {
+      let batch: Item<R, K>[] = []
+      let timer: ReturnType<typeof setTimeout> | undefined
+      const show = (more?: Partial<Shown>) => {
+        clearTimeout(timer)
+        timer = undefined
+        const news = batch
+        batch = []
+        // One copy for all that came, never one for each.
+        setState((old) => ({ ...old, items: news.length ? old.items.concat(news).slice(-keep) : old.items, ...more }))
+      }
+      const leave = () => {
+        if (latest.current !== leave) return
+        latest.current = undefined
+        subscription?.unsubscribe()
+        show({ status: 'idle' })
+      }
+      const end = (more: Partial<Shown>) => {
+        latest.current = undefined
+        show(more)
+      }
+      stop()
+      latest.current = leave
+      setState({ ...unstarted, status: 'streaming' })
+      const subscription = socket.stream(route, ...([payload, options] as never)).subscribe({
+        next(item) {
+          batch.push(item)
+          timer ??= setTimeout(show, FRAME)
+        },
+        error: (error) => end({ status: 'error', error }),
+        complete: () => end({ status: 'done' }),
+      })
+      return leave
+    },
+    [socket, route, keep, stop],
+  )
+  useEffect(() => stop, [stop, start])
+  return { start, stop, ...state, last: state.items[state.items.length - 1] }
+}
+
+const unstarted = { items: [], status: 'idle', error: undefined } as const

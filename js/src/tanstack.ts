@@ -11,7 +11,7 @@ export type QueryKey<R, K> = readonly [route: K, payload: Payload<R, K & keyof R
 
 /** A query that unmounts, or is overtaken, is cancelled on the server. */
 export function queryOptions<R = Routes, K extends RouteName<R> = RouteName<R>>(
-  socket: ObservableSocket<R>,
+  socket: ObservableSocket<R, any, any>,
   route: K,
   ...[payload, options]: Args<R, K, Omit<CallOptions, 'signal'>>
 ): {
@@ -25,7 +25,7 @@ export function queryOptions<R = Routes, K extends RouteName<R> = RouteName<R>>(
 }
 
 export function mutationOptions<R = Routes, K extends RouteName<R> = RouteName<R>>(
-  socket: ObservableSocket<R>,
+  socket: ObservableSocket<R, any, any>,
   route: K,
   options?: CallOptions,
 ): {

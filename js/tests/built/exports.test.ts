@@ -18,7 +18,7 @@ const core = [
 const entries: [string, string[]][] = [
   ['', core],
   ['/vanilla', core],
-  ['/react', ['SocketProvider', 'useCall', 'useConnectionState', 'useSocket']],
+  ['/react', ['SocketProvider', 'useCall', 'useConnectionState', 'useSocket', 'useStream']],
   ['/compat', [...core, 'ObservableSocketProvider', 'useObservableSocket']],
   ['/tanstack', ['mutationOptions', 'queryOptions']],
 ]

@@ -1,7 +1,7 @@
-import { act, StrictMode, version, type ReactNode } from 'react'
+import { act, StrictMode, useEffect, version, type ReactNode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { SocketProvider, useCall, useConnectionState, useSocket } from '../../src/react.js'
+import { SocketProvider, useCall, useConnectionState, useSocket, useStream } from '../../src/react.js'
 import { FakeWebSocket, go, socketWith, still, URL } from '../support/fake.js'
 
 let unmount: () => void
@@ -181,5 +181,165 @@ describe('useCall', () => {
     await settle(() => ws.answers(1))
     expect(sum.call).toBe(call)
     expect(sum.cancel).toBe(cancel)
+  })
+})
+
+describe('useStream', () => {
+  let log: ReturnType<typeof useStream<'logs/tail'>>
+  let renders = 0
+  const Log = ({ file, keep, route = 'logs/tail' }: { file?: string; keep?: number; route?: string }) => {
+    log = useStream(route, { keep })
+    renders++
+    const { start } = log
+    useEffect(() => (file ? start(file) : undefined), [start, file])
+    return (
+      <i>
+        {log.status} {log.items.join()}
+      </i>
+    )
+  }
+  const mount = (props: Parameters<typeof Log>[0] = {}) => {
+    const socket = socketWith()
+    FakeWebSocket.last.accept()
+    const page = (props: Parameters<typeof Log>[0]) => (
+      <StrictMode>
+        <SocketProvider socket={socket}>
+          <Log {...props} />
+        </SocketProvider>
+      </StrictMode>
+    )
+    const again = show(page(props))
+    renders = 0
+    return { ws: FakeWebSocket.last, show: (props: Parameters<typeof Log>[0]) => again(page(props)) }
+  }
+  const settle = (run: () => void) => act(async () => run())
+  const frame = () => act(async () => void vi.advanceTimersByTime(16))
+  /** What the server still works on. */
+  const live = (ws: FakeWebSocket) => {
+    const left = new Set(ws.frames.filter(({ route }) => route === '$cancel').map(({ uuid }) => uuid))
+    return ws.frames.filter(({ uuid, route }) => route[0] !== '$' && !left.has(uuid))
+  }
+
+  test('shows nothing before it starts, then items, then the end', async () => {
+    const { ws } = mount()
+    expect(log).toMatchObject({ items: [], last: undefined, status: 'idle', error: undefined })
+    await settle(() => void log.start('a.log', { window: 8 }))
+    expect(page.textContent).toBe('streaming ')
+    expect(ws.frames).toMatchObject([{ route: 'logs/tail', payload: 'a.log', headers: { $stream: true, $window: 8 } }])
+    await settle(() => ws.item(0, 'a'))
+    await frame()
+    expect(page.textContent).toBe('streaming a')
+    await settle(() => {
+      ws.item(1, 'b')
+      ws.answers(null, { headers: { $seq: 2 }, to: 0 })
+    })
+    expect(page.textContent).toBe('done a,b')
+    expect(log.last).toBe('b')
+  })
+
+  test('renders once for all the items of a frame', async () => {
+    const { ws } = mount({ file: 'a.log' })
+    const { uuid } = live(ws)[0]!
+    await settle(() => {
+      for (let n = 0; n < 1_000; n++) ws.says({ uuid, status: 402, headers: { $seq: n }, payload: n })
+    })
+    renders = 0
+    await frame()
+    // StrictMode renders twice to see.
+    expect(renders).toBe(2)
+    expect(log.items).toEqual(Array.from({ length: 1_000 }, (_, n) => n))
+  })
+
+  test('under StrictMode, started by an effect, one stream lasts; unmounted, none', async () => {
+    const { ws } = mount({ file: 'a.log' })
+    expect(live(ws)).toMatchObject([{ payload: 'a.log' }])
+    unmount()
+    expect(live(ws)).toEqual([])
+    expect(ws.frames).toHaveLength(4)
+  })
+
+  test('started from an event, it ends with its component too', async () => {
+    const { ws } = mount()
+    await settle(() => void log.start('a.log'))
+    unmount()
+    expect(ws.routes).toEqual(['logs/tail', '$cancel'])
+  })
+
+  test('another payload or route is another stream, from nothing', async () => {
+    const { ws, show } = mount({ file: 'a.log' })
+    await settle(() => ws.item(0, 'a', 2))
+    await frame()
+    expect(page.textContent).toBe('streaming a')
+    show({ file: 'b.log' })
+    expect(page.textContent).toBe('streaming ')
+    expect(live(ws)).toMatchObject([{ route: 'logs/tail', payload: 'b.log' }])
+    show({ file: 'b.log', route: 'logs/head' })
+    expect(live(ws)).toMatchObject([{ route: 'logs/head', payload: 'b.log' }])
+    expect(log.status).toBe('streaming')
+  })
+
+  test('stop keeps the items, those too that were not shown yet; what comes later is nobody’s', async () => {
+    const { ws } = mount()
+    await settle(() => void log.start('a.log'))
+    await settle(() => {
+      ws.item(0, 'a')
+      log.stop()
+      log.stop()
+      ws.item(1, 'b')
+    })
+    await frame()
+    expect(page.textContent).toBe('idle a')
+    expect(ws.routes).toEqual(['logs/tail', '$cancel'])
+  })
+
+  test('the undoing of a start stops that stream and no other', async () => {
+    const { ws } = mount()
+    let undo: () => void = () => {}
+    await settle(() => void (undo = log.start('a.log')))
+    await settle(() => void log.start('b.log'))
+    await settle(() => undo())
+    expect(live(ws)).toMatchObject([{ payload: 'b.log' }])
+    expect(log.status).toBe('streaming')
+  })
+
+  test('shows an error, and the items before it', async () => {
+    const { ws } = mount()
+    await settle(() => void log.start('a.log'))
+    await settle(() => {
+      ws.item(0, 'a')
+      ws.answers({ message: 'gone' }, { status: 500, to: 0 })
+    })
+    expect(page.textContent).toBe('error a')
+    expect(log.error).toMatchObject({ message: 'gone' })
+    await settle(() => void log.start('a.log'))
+    expect(log).toMatchObject({ items: [], status: 'streaming', error: undefined })
+  })
+
+  test('shows an error that comes at once', async () => {
+    const { ws } = mount()
+    await settle(() => ws.hangsUp(1008))
+    await settle(() => void log.start('a.log'))
+    expect(log).toMatchObject({ status: 'error', error: { name: 'ConnectionLostError' } })
+  })
+
+  test('keeps only so many items, the newest', async () => {
+    const { ws } = mount({ keep: 2 })
+    await settle(() => void log.start('a.log'))
+    await settle(() => [0, 1, 2].forEach((n) => ws.item(n, n)))
+    await frame()
+    expect(log.items).toEqual([1, 2])
+    await settle(() => ws.item(3, 3))
+    await frame()
+    expect(log.items).toEqual([2, 3])
+  })
+
+  test('its functions stay the same', async () => {
+    const { ws } = mount()
+    const { start, stop } = log
+    await settle(() => void start('a.log'))
+    await settle(() => ws.item(0, 'a'))
+    await frame()
+    expect(log.start).toBe(start)
+    expect(log.stop).toBe(stop)
   })
 })

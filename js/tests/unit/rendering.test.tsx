@@ -4,13 +4,13 @@ import { StrictMode } from 'react'
 import { renderToString } from 'react-dom/server'
 import { expect, test } from 'vitest'
 import { ObservableSocketProvider, useObservableSocket } from '../../src/compat.js'
-import { SocketProvider, useCall, useConnectionState } from '../../src/react.js'
+import { SocketProvider, useCall, useConnectionState, useStream } from '../../src/react.js'
 import { FakeWebSocket } from '../support/fake.js'
 
 test('the provider and the hooks render, and nothing connects', () => {
   const Page = () => {
     const { pending } = useCall('math/sum')
-    return `${useConnectionState()} ${pending}`
+    return `${useConnectionState()} ${pending} ${useStream('logs/tail').status}`
   }
   const page = (
     <StrictMode>
@@ -19,7 +19,7 @@ test('the provider and the hooks render, and nothing connects', () => {
       </SocketProvider>
     </StrictMode>
   )
-  expect(renderToString(page)).toBe('connecting false')
+  expect(renderToString(page)).toBe('connecting false idle')
   expect(FakeWebSocket.all).toEqual([])
 })
 
