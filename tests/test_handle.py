@@ -188,6 +188,22 @@ def test_who_does_not_read_what_is_pushed_is_cut_and_nobody_waits(run):
     run(main())
 
 
+def test_a_thread_may_push_to_all(run):
+    async def main():
+        router = SocketRouter()
+
+        @router.route("sync")
+        def sync():
+            return router.connections.push("news", "from a thread")
+
+        async with SocketTestClient(router) as client:
+            await client.push("sync", uuid="s")
+            frames = [await client.receive() for _ in "ab"]
+            assert {f["payload"] for f in frames} == {"from a thread", 1}
+
+    run(main())
+
+
 def test_one_that_pushes_without_end_goes_at_the_pace_of_its_peer(run):
     async def main():
         router = SocketRouter(max_pushed_bytes=200_000)

@@ -438,6 +438,38 @@ def test_a_reader_that_stops_holds_the_generator_without_a_window_too(run):
     run(main())
 
 
+def test_a_client_that_does_not_read_can_still_cancel(run):
+    async def main():
+        router, way, left = SocketRouter(), asyncio.Event(), asyncio.Event()
+
+        @router.route("endless")
+        async def endless() -> AsyncIterator[int]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                left.set()
+
+        client = SocketTestClient(router)
+        send = client._send
+
+        async def slow(message):
+            if message["type"] == "websocket.send":
+                await way.wait()
+            await send(message)
+
+        client._send = slow
+        async with client:
+            await client.push("endless", None, STREAM, uuid="s")
+            await settled()
+            await client.push("$cancel", uuid="s")
+            await asyncio.wait_for(left.wait(), 5)
+            way.set()
+            assert (await frames_of(client, "s"))[-1]["status"] == 499
+
+    run(main())
+
+
 # --- its end before its time
 
 

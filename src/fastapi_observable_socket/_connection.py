@@ -12,7 +12,7 @@ one that waits holds up nobody.
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketState
 
@@ -35,6 +35,8 @@ from ._stream import flow_of
 from ._turn import next_turn
 from ._wire import Frame, Response, refusal
 
+T = TypeVar("T")
+
 FAIR_SHARE = 256
 """Frames that are handled in a row before other connections get their turn."""
 
@@ -46,8 +48,8 @@ class Shell:
     """One accepted socket and its calls, until both are gone."""
 
     __slots__ = (
-        "_calls",
         "_all_routes",
+        "_calls",
         "_carried",
         "_clocks",
         "_context",
@@ -119,7 +121,7 @@ class Shell:
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = Calls(
             self._live, limits.max_in_flight, self._start, self._answer_ended, self._wake_reader
         )
@@ -162,7 +164,7 @@ class Shell:
         share = FAIR_SHARE
         try:
             while self._reader is me:
-                if self._outbox.busy or (len(self._live) >= self._most and self._is_full()):
+                if self._outbox.crowded or (len(self._live) >= self._most and self._is_full()):
                     await self._wait_for_room()
                 message = await receive()
                 text = message.get("text")
@@ -219,9 +221,7 @@ class Shell:
     async def _introduce(self, frame: Frame) -> None:
         """Nothing else is read until it is known who is there: it decides about the rest."""
         # In a task of its own, whose context variables are nobody else's.
-        asking = self._loop.create_task(
-            self._identity.introduce(frame), context=self._context.copy()
-        )
+        asking = self._spawn(self._identity.introduce(frame), self._context.copy())
         try:
             text, close = await asking
         except asyncio.CancelledError:
@@ -309,7 +309,7 @@ class Shell:
         return None
 
     async def _wait_for_room(self) -> None:
-        while self._outbox.busy or self._is_full():
+        while self._outbox.crowded or self._is_full():
             self._outbox.wanted = True
             self._room = self._loop.create_future()
             await self._room
@@ -492,8 +492,8 @@ class Shell:
                 failure("failed to close a dependency of the connection", error)
 
     def _spawn(
-        self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context | None = None
-    ) -> asyncio.Task[None]:
+        self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None
+    ) -> asyncio.Task[T]:
         task = self._loop.create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

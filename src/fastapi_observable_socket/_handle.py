@@ -44,6 +44,7 @@ class Connection:
 
     __slots__ = (
         "_close",
+        "_loop",
         "_numbers",
         "_outbox",
         "_pending",
@@ -72,6 +73,7 @@ class Connection:
         self._outbox = outbox
         self._close = close
         self._waits = waits
+        self._loop = asyncio.get_running_loop()
         self._numbers: Iterator[int] | None = None
         self._pending: dict[str, asyncio.Future[Response]] = {}
 
@@ -94,7 +96,13 @@ class Connection:
             await self._outbox.free()
 
     def _push(self, text: str) -> None:
-        self._outbox.push(text)
+        if _running_loop() is self._loop:
+            self._outbox.push(text)
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._outbox.push, text)
+        except RuntimeError:
+            pass  # the loop is closed, and its sockets with it
 
     @overload
     async def call(
@@ -212,7 +220,7 @@ class Connections:
         self, route: str, payload: Any = None, headers: Header | None = None, *, user_id: Any = None
     ) -> int:
         """Push to all, or to all of one user; says to how many. Encoded once, waits for nobody:
-        a peer that falls too far behind is closed with 4008.
+        a peer that falls too far behind is closed with 4008. From any thread.
 
         Raises `Unserialisable`, and `ValueError` for a reserved name.
         """
@@ -251,6 +259,13 @@ def checked_name(name: str) -> None:
         raise ValueError(f"a route's name has 1 to {MAX_ROUTE} characters, not {name!r}")
     if is_reserved(name):
         raise ValueError(f"route {name!r} is reserved for the protocol")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _adapter(result: Any) -> Callable[[Any], Any]:

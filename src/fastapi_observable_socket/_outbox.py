@@ -70,6 +70,7 @@ class Outbox:
         "_spawn",
         "_waiting",
         "busy",
+        "crowded",
         "held",
         "overflow",
         "pushed",
@@ -108,6 +109,9 @@ class Outbox:
         self._closed = False
         self.busy = False
         """Whether a text is being sent, or waits."""
+        self.crowded = False
+        """The same, but for a text that was put in its turn: such a one keeps nobody from
+        being heard, since who puts it may have to be told to stop."""
         self.wanted = False
         """Whether somebody waits to be told that the way is free."""
         self.sent = 0
@@ -124,7 +128,7 @@ class Outbox:
         if self.busy:
             self._line_up(text, len(text))
             return
-        self.busy = True
+        self.busy = self.crowded = True
         try:
             await self._send(text)
             self.sent += 1
@@ -201,6 +205,7 @@ class Outbox:
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(text)
+        self.crowded = True
         self._hold(size)
 
     def _hold(self, size: int) -> None:
@@ -208,7 +213,7 @@ class Outbox:
         self._budget.change(self, size)
 
     def _set_free(self) -> None:
-        self.busy = False
+        self.busy = self.crowded = False
         if self.wanted:
             self.wanted = False
             self._freed()
