@@ -1,6 +1,6 @@
 /** What the compiler must accept and refuse, against the built package. Never run, only read. */
 
-import { ObservableSocket, type Answer, type ErrorPayload } from 'fastapi-observable-socket'
+import { ObservableSocket, type Answer, type ErrorPayload, type Stream, type StreamName } from 'fastapi-observable-socket'
 import { mutationOptions, queryOptions } from 'fastapi-observable-socket/tanstack'
 
 interface Article {
@@ -13,6 +13,8 @@ export interface Routes {
   'article/get': { payload: { id: number }; result: Article | null }
   'article/list': { payload?: { limit: number }; result: Article[] }
   logout: { result: null }
+  'logs/tail': { payload: { file: string }; item: string }
+  ticks: { item: number; result: { total: number } }
 }
 
 const socket = new ObservableSocket<Routes>('/ws', {
@@ -61,6 +63,83 @@ article.title
 // @ts-expect-error an answer that may be an error has no result yet
 answer.payload.sum
 
+// Streams.
+const lines: Stream<string, null | undefined> = socket.stream('logs/tail', { file: 'a' }, { window: 8, timeout: 5 })
+for await (const line of lines) line.trim()
+for await (const tick of socket.stream('ticks')) tick.toFixed()
+const { unsubscribe } = lines.subscribe((line) => line.trim(), (error: unknown) => void error, () => {})
+lines.subscribe({ next: (line) => line.trim(), error() {}, complete() {} }, { signal: AbortSignal.abort() })
+lines.subscribe((line) => line.trim(), { signal: AbortSignal.abort() })
+lines.subscribe({}).unsubscribe()
+unsubscribe()
+const ticking = socket.stream('ticks')[Symbol.asyncIterator]()
+const tick = await ticking.next()
+if (tick.done) tick.value?.total.toFixed()
+else tick.value.toFixed()
+await ticking.return?.()
+const anyIterable: AsyncIterable<string> = lines
+const whole: string[] = await socket.call('logs/tail', { file: 'a' }, { onProgress: (done) => done.any })
+const streams: StreamName<Routes>[] = ['logs/tail', 'ticks']
+void [anyIterable, whole, streams]
+
+// @ts-expect-error no such route
+socket.stream('nope')
+// @ts-expect-error no stream
+socket.stream('math/sum', [1])
+// @ts-expect-error missing payload
+socket.stream('logs/tail')
+// @ts-expect-error wrong payload
+socket.stream('logs/tail', { file: 7 })
+// @ts-expect-error takes no payload
+socket.stream('ticks', 1)
+// @ts-expect-error no such option
+socket.stream('ticks', undefined, { retry: 3 })
+// @ts-expect-error an option of streams alone
+await socket.call('ticks', undefined, { window: 3 })
+// @ts-expect-error an item is text
+lines.subscribe((line) => line.toFixed())
+// @ts-expect-error one item, not all of them
+for await (const line of lines) line.map
+// @ts-expect-error the answer to a call is all the items
+whole.trim()
+
+// Calls and pushes of the server.
+interface Handlers {
+  confirm: { payload: { text: string }; result: boolean }
+  reload: {}
+}
+interface Pushes {
+  news: { title: string }
+  tick: number
+}
+const called = new ObservableSocket<Routes, Handlers, Pushes>('/ws')
+const undo: () => void = called.handle('confirm', ({ text }, { signal, headers }) => {
+  void headers.any
+  return !signal.aborted && text.length > 3
+})
+called.handle('confirm', async ({ text }) => text === 'yes', { signal: AbortSignal.abort() })
+called.handle('reload', () => {})
+called.handle('reload', async () => {})
+called.on('push', (push) => {
+  if (push.route === 'news') push.payload.title.trim()
+  else push.payload.toFixed()
+  // @ts-expect-error nothing of the kind is pushed
+  void (push.route === 'weather')
+})
+undo()
+queryOptions(called, 'math/sum', [1])
+// @ts-expect-error the server calls no such route
+called.handle('nope', () => true)
+// @ts-expect-error wrong result
+called.handle('confirm', () => 'yes')
+// @ts-expect-error wrong payload
+called.handle('confirm', ({ title }) => !!title)
+
+// What the server said.
+const limit: number | undefined = socket.session?.limits.window
+const features: string[] | undefined = socket.session?.features
+void [limit, features]
+
 // Events.
 const off: () => void = socket.on('state', (state) => state === 'open')
 socket.on('push', ({ route, payload }) => void [route.trim(), payload])
@@ -95,7 +174,10 @@ mutationOptions(socket, 'nope')
 save.mutationFn({ id: '1' })
 
 // Without a route map, anything goes.
-const loose = new ObservableSocket('/ws')
+const loose = new ObservableSocket('/ws', { hello: false })
+for await (const item of loose.stream('any/stream', { any: 'payload' })) item.any.member
+loose.handle('any/call', (payload) => payload.any.member)
+loose.on('push', ({ route, payload }) => void [route.trim(), payload.any.member])
 const whatever = await loose.call('any/route', { any: 'payload' })
 whatever.any.member
 await loose.call('any/route')

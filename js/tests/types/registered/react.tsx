@@ -1,16 +1,19 @@
 /** Hooks typed by the registered routes. */
 
-import { SocketProvider, useCall, useConnectionState, useSocket } from 'fastapi-observable-socket/react'
+import { SocketProvider, useCall, useConnectionState, useSocket, useStream } from 'fastapi-observable-socket/react'
 import { ObservableSocket } from 'fastapi-observable-socket'
 
 interface Mine {
   'math/sum': { payload: number[]; result: { sum: number } }
   now: { result: string }
+  ticks: { payload?: { every: number }; item: number }
 }
 
 declare module 'fastapi-observable-socket' {
   interface Register {
     routes: Mine
+    handlers: { confirm: { payload: string; result: boolean } }
+    pushes: { news: { title: string } }
   }
 }
 
@@ -47,6 +50,36 @@ export const ways = [
   // @ts-expect-error not both
   <SocketProvider socket={socket} url="/ws" />,
 ]
+
+export function Ticks() {
+  const ticks = useStream('ticks', { keep: 10 })
+  const items: readonly number[] = ticks.items
+  const last: number | undefined = ticks.last
+  const undo: () => void = ticks.start({ every: 5 }, { window: 8 })
+  ticks.start()
+  // @ts-expect-error no stream
+  useStream('math/sum')
+  // @ts-expect-error wrong payload
+  ticks.start({ every: 'day' })
+  // @ts-expect-error the items are React’s
+  ticks.items.push(1)
+  // @ts-expect-error no such status
+  void (ticks.status === 'pending')
+  void useCall('ticks').data?.map((tick) => tick.toFixed())
+  return (
+    <button onClick={ticks.stop}>
+      {String([items, last, undo])} {ticks.status}
+    </button>
+  )
+}
+
+// What the server calls and pushes is registered, too.
+socket.handle('confirm', (text) => text.length > 3)
+socket.on('push', ({ route, payload }) => void [route === 'news', payload.title])
+// @ts-expect-error the server calls no such route
+socket.handle('nope', () => true)
+// @ts-expect-error wrong result
+useSocket().handle('confirm', () => 'yes')
 
 // Without registering, the route map is given by hand.
 interface Other {
