@@ -1,22 +1,22 @@
 """
-The command line: call a route, listen to a socket.
+The command line: call a route, take the items of a stream, listen to a socket.
 
     python -m fastapi_observable_socket call http://localhost:8000/ws math/sum '[1, 2, 3]'
 
-Ends with 0 after a 2xx answer, 1 after any other, 2 for what was typed wrong and 3 where
-the server is away, refuses or does not answer. Speaks no protocol of its own: frames are
-`_wire`'s. What it needs beyond the package (the extra `cli`) is imported when it runs.
+Ends with 0 after a 2xx answer, 1 after any other, 2 for what was typed wrong, 3 where the
+server is away, refuses or does not answer, and 130 after Ctrl-C. Speaks no protocol of its
+own: that is the client's. What it needs beyond the package (the extra `cli`) is imported when
+it runs.
 """
 
 import asyncio
 import json
+import logging
 import os
-import random
 import socket as sockets
 import ssl
 import sys
-import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,28 +25,26 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ._errors import Unserialisable
+from ._errors import (
+    ConnectionLostError,
+    ResponseError,
+    SocketError,
+    SocketTimeoutError,
+    Unserialisable,
+)
 from ._status import CloseCode, Status
 from ._wire import Request, encode_request
 
 if TYPE_CHECKING:
     from typer import Typer
-    from websockets.asyncio.client import ClientConnection
-    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.exceptions import InvalidStatus
+
+    from .client import Connecting, End, Socket
 
 FAILED: Final = 1
 USAGE: Final = 2
 AWAY: Final = 3
 INTERRUPTED: Final = 130
-
-LONGEST_WAIT: Final = 30.0
-"""Seconds between two attempts to connect, at most."""
-
-STEADY: Final = 5.0
-"""Seconds after which a connection counts as a good one: the next wait is short again."""
-
-FINAL_CODES: Final = (CloseCode.POLICY, CloseCode.INTERNAL_ERROR)
-"""Close codes after which no client comes back."""
 
 
 class Mistyped(Exception):
@@ -54,15 +52,7 @@ class Mistyped(Exception):
 
 
 class Away(Exception):
-    """The server cannot be reached, refuses or has gone.
-
-    `final`: trying again is no use. `wait`: not before as many seconds.
-    """
-
-    def __init__(self, why: str, *, final: bool = False, wait: float = 0.0) -> None:
-        super().__init__(why)
-        self.final = final
-        self.wait = wait
+    """The server cannot be reached, refuses or has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +63,7 @@ class Target:
     headers: Sequence[tuple[str, str]] = ()
     origin: str | None = None
     timeout: float = 10.0
+    token: str | None = None
 
 
 # --- what was typed
@@ -155,89 +146,108 @@ def frame_of(request: Request) -> str:
     return frame
 
 
-# --- the two commands
+# --- the commands
 
 
-async def call(target: Target, request: Request, raw: bool = False) -> int:
+async def call(target: Target, request: Request, raw: bool = False, progress: bool = False) -> int:
     """Send one request, print its answer; the exit code that tells its status."""
-    frame = frame_of(request)
-    async with connected(target) as socket:
-        await socket.send(frame)
-        try:
-            async with asyncio.timeout(target.timeout):
-                text, answer = await _answer_to(request.uuid, socket)
-        except TimeoutError:
-            raise Away(f"no answer within {target.timeout:g} s") from None
-    status = answer["status"]
-    tell(f"{status} {_name_of(status)}".rstrip())
-    headers = answer.get("headers")
-    for name, value in headers.items() if isinstance(headers, dict) else ():
+    frame_of(request)
+    seen: list[str] = []
+    async with connected(target, on_frame=lambda text: seen.append(str(text))) as socket:
+        answer = await socket.request(
+            request.route,
+            request.payload,
+            headers=request.headers,
+            timeout=target.timeout,
+            on_progress=_tell_json if progress else None,
+        )
+    _tell_status(answer.status)
+    for name, value in (answer.headers or {}).items():
         tell(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
-    show(text if raw else json.dumps(answer.get("payload"), ensure_ascii=False), raw)
-    return 0 if 200 <= status < 300 else FAILED
+    text = [text for text in seen if _read(text).get("uuid") == answer.uuid][-1]
+    show(text if raw else json.dumps(_read(text).get("payload"), ensure_ascii=False), raw)
+    return 0 if answer.ok else FAILED
 
 
-async def _answer_to(wanted: int | str, socket: "ClientConnection") -> tuple[str, dict[str, Any]]:
-    while True:
-        text = await socket.recv()
-        frame = _read(text)
-        if frame.get("uuid") == wanted and type(frame.get("status")) is int:
-            return str(text), frame
+async def stream(target: Target, request: Request, window: int, count: int | None = None) -> int:
+    """Print the items of a stream as they come, at most `count`; the exit code of its end."""
+    frame_of(request)
+    taken = 0
+    async with (
+        connected(target) as socket,
+        socket.stream(
+            request.route,
+            request.payload,
+            headers=request.headers,
+            window=window,
+            timeout=target.timeout,
+        ) as items,
+    ):
+        try:
+            async for item in items:
+                show(json.dumps(item, ensure_ascii=False), True)
+                taken += 1
+                if taken == count:
+                    break
+        except ResponseError as error:
+            _tell_status(error.status)
+            _tell_json(error.payload)
+            return FAILED
+    return 0
+
+
+def _tell_status(status: int) -> None:
+    tell(f"{status} {_name_of(status)}".rstrip())
+
+
+def _tell_json(payload: Any) -> None:
+    tell(json.dumps(payload, ensure_ascii=False))
 
 
 async def listen(target: Target, heartbeat: float, raw: bool = False) -> NoReturn:
     """Print every frame that arrives but PONG, for ever. Raises `Away` where that is final."""
-    loop = asyncio.get_running_loop()
-    attempt = 0
-    while True:
-        opened = None
+    listening = asyncio.current_task()
+    enough: list[SystemExit] = []
+
+    def heard(message: str | bytes) -> None:
         try:
-            async with connected(target) as socket:
-                opened = loop.time()
-                tell(f"listening to {target.url}")
-                await _print_frames(socket, heartbeat, raw)
-        except Away as away:
-            if away.final:
-                raise
-            if opened is not None and loop.time() - opened > STEADY:
-                attempt = 0
-            # Jitter over all of it: clients that were lost together come back apart.
-            wait = away.wait + random.uniform(0.1, min(LONGEST_WAIT, 2.0**attempt))
-            tell(f"{away}; next attempt in {wait:.1f} s")
-            await asyncio.sleep(wait)
-            attempt = min(attempt + 1, 10)
+            _show_frame(message, raw, target.token is not None)
+        except SystemExit as end:
+            # Raised here, it would end the loop and not the command.
+            enough.append(end)
+            assert listening is not None
+            listening.cancel()
 
-
-async def _print_frames(socket: "ClientConnection", heartbeat: float, raw: bool) -> None:
-    heard = asyncio.Event()
-    beating = asyncio.create_task(_beat(socket, heard, heartbeat))
+    beats = {"heartbeat": heartbeat, "heartbeat_timeout": heartbeat, "max_attempts": None}
+    connecting = _connecting(target, on_frame=heard, **beats)
+    connecting.socket.on_state(lambda state, end: _tell_state(target, state, end))
     try:
-        while True:
-            text = await socket.recv()
-            heard.set()
-            if isinstance(text, bytes):
-                tell(f"a binary frame of {len(text)} bytes")
-            elif _read(text).get("route") != "PONG":
-                show(text, raw)
-    finally:
-        beating.cancel()
+        async with _told_as_away(target), connecting as socket:
+            async for _ in socket.pushes():
+                pass
+    except asyncio.CancelledError:
+        if enough:
+            raise enough[0] from None
+        raise
+    raise Away("the connection was closed")
 
 
-async def _beat(socket: "ClientConnection", heard: asyncio.Event, every: float) -> None:
-    """Send PING now and then; end a socket from which nothing comes back."""
-    from websockets.exceptions import ConnectionClosed
+def _show_frame(message: str | bytes, raw: bool, introduced: bool) -> None:
+    if isinstance(message, bytes):
+        tell(f"a binary frame of {len(message)} bytes")
+        return
+    frame = _read(message)
+    # The answer to `$hello` is none of the server's own messages.
+    if frame.get("route") != "PONG" and not (introduced and type(frame.get("status")) is int):
+        show(message, raw)
 
-    try:
-        while True:
-            await asyncio.sleep(every)
-            heard.clear()
-            await socket.send(encode_request(Request(str(uuid.uuid4()), "PING")))
-            async with asyncio.timeout(every):
-                await heard.wait()
-    except TimeoutError:
-        socket.transport.abort()
-    except ConnectionClosed:
-        pass  # whoever reads learns it too
+
+def _tell_state(target: Target, state: str, end: "End | None") -> None:
+    if state == "open":
+        tell(f"listening to {target.url}")
+    elif state == "waiting" and end is not None:
+        why = away(target, end.code, end.reason, end.cause)
+        tell(f"{why}; next attempt in {end.wait or 0:.1f} s")
 
 
 def _read(text: str | bytes) -> dict[str, Any]:
@@ -259,48 +269,68 @@ def _name_of(status: int) -> str:
 # --- the way to the server
 
 
+def _connecting(target: Target, **options: Any) -> "Connecting":
+    from .client import connect
+
+    known: dict[str, Any] = {
+        "auth": None if target.token is None else lambda: target.token,
+        "hello": False,
+        "open_timeout": None,
+        "connect_timeout": target.timeout,
+        "max_attempts": 1,
+    }
+    if target.origin is not None:
+        known["origin"] = target.origin
+    return connect(target.url, handshake_headers=target.headers, **{**known, **options})
+
+
 @asynccontextmanager
-async def connected(target: Target) -> AsyncIterator["ClientConnection"]:
+async def connected(
+    target: Target, on_frame: Callable[[str | bytes], Any] | None = None
+) -> AsyncIterator["Socket"]:
     """An open socket. What may happen to it, also later, is raised as `Away`."""
-    from websockets.asyncio.client import connect
-    from websockets.exceptions import (
-        ConnectionClosed,
-        InvalidHandshake,
-        InvalidStatus,
-        InvalidURI,
-    )
-    from websockets.typing import Origin
+    async with _told_as_away(target), _connecting(target, on_frame=on_frame) as socket:
+        yield socket
 
+
+@asynccontextmanager
+async def _told_as_away(target: Target) -> AsyncIterator[None]:
     try:
-        async with connect(
-            target.url,
-            origin=None if target.origin is None else Origin(target.origin),
-            additional_headers=target.headers,
-            open_timeout=target.timeout,
-            close_timeout=1,
-            ping_interval=None,  # the protocol has its own heartbeat
-            max_size=None,
-        ) as socket:
-            yield socket
-    except ConnectionClosed as error:
-        raise _closed(error) from None
-    except InvalidStatus as error:
-        raise _refused(error, target.url) from None
-    except InvalidURI:
-        raise Mistyped(f"{target.url!r} is no address of a socket") from None
-    except (InvalidHandshake, EOFError, ValueError) as error:
-        # ValueError: what websockets 14 makes of a reply that is no HTTP.
-        raise Away(f"no WebSocket at {target.url}: {error}") from None
-    except OSError as error:  # refused, unknown, unreachable, not trusted, too late
-        raise _unreachable(error, target) from None
+        yield
+    except ConnectionLostError as error:
+        raise away(target, error.close_code, error.reason, error.__cause__) from None
+    except SocketTimeoutError:
+        raise Away(f"no answer within {target.timeout:g} s") from None
+    except ResponseError:
+        raise
+    except SocketError as error:
+        raise Away(str(error)) from None
 
 
-def _closed(error: "ConnectionClosed") -> Away:
-    if error.rcvd is None:
+def away(target: Target, code: int, reason: str, cause: BaseException | None) -> Away:
+    """Why there is no connection, for people. Raises `Mistyped` for an address that is none."""
+    from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
+
+    match cause:
+        case InvalidURI():
+            raise Mistyped(f"{target.url!r} is no address of a socket")
+        case InvalidStatus():
+            return _refused(cause, target.url)
+        case OSError():  # refused, unknown, unreachable, not trusted, too late
+            return _unreachable(cause, target)
+        case None:
+            return Away("the connection was lost")
+        case ConnectionClosed() | ResponseError():
+            return _closed(code, reason)
+        case _:
+            return Away(f"no WebSocket at {target.url}: {cause}")
+
+
+def _closed(code: int, reason: str) -> Away:
+    if code == 1006:
         return Away("the connection was lost")
-    code, reason = error.rcvd.code, " ".join(error.rcvd.reason.split())
     verb = "refused us" if code == CloseCode.POLICY else "closed the connection"
-    return Away(f"the server {verb}: {code} {reason}".rstrip(), final=code in FINAL_CODES)
+    return Away(f"the server {verb}: {code} {' '.join(reason.split())}".rstrip())
 
 
 def _refused(error: "InvalidStatus", url: str) -> Away:
@@ -310,12 +340,10 @@ def _refused(error: "InvalidStatus", url: str) -> Away:
     except ValueError:
         phrase = str(status)
     retry_after = error.response.headers.get("Retry-After", "")
-    wait = min(float(retry_after), 3600.0) if retry_after.isdecimal() else 0.0
-    hint = f": try again in {wait:g} s" if wait else ""
+    hint = f": try again in {retry_after} s" if retry_after.isdecimal() else ""
     if status in (401, 403, 404):
         hint = ": no socket at this path, or not for you"
-    final = 400 <= status < 500 and status not in (408, 425, 429)
-    return Away(f"{url} refused the handshake with HTTP {phrase}{hint}", final=final, wait=wait)
+    return Away(f"{url} refused the handshake with HTTP {phrase}{hint}")
 
 
 def _unreachable(error: OSError, target: Target) -> Away:
@@ -325,7 +353,7 @@ def _unreachable(error: OSError, target: Target) -> Away:
     if isinstance(error, sockets.gaierror):
         return Away(f"no host is known as {urlsplit(url).hostname!r}")
     if isinstance(error, ssl.SSLError):
-        return Away(f"no safe connection to {url}: {error}", final=True)
+        return Away(f"no safe connection to {url}: {error}")
     # Where a name has several addresses, asyncio merges their errors into one without a kind.
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return Away(f"connection refused: nothing listens at {url}")
@@ -374,15 +402,44 @@ def _printable(text: str) -> str:
 # --- the entry point
 
 
+def _request(route: str, payload: str | None, header: Sequence[str] | None) -> Request:
+    text = standard_input() if payload == "-" else payload
+    return Request("", route, dict(pairs(header or ())), payload_of(text))
+
+
+def _run(command: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(command)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
 def commands() -> "Typer":
     """The command line as typer knows it."""
     import typer
 
-    url_argument = typer.Argument(metavar="URL", help="ws://, wss://, http:// or https://")
-    http_header = typer.Option("--http-header", metavar="NAME=VALUE", help="For the handshake.")
-    origin_option = typer.Option(metavar="ORIGIN", help="Origin header of the handshake.")
-    raw_option = typer.Option("--json", help="Print frames just as they came.")
-    timeout_option = typer.Option(min=0.001, metavar="SECONDS")
+    Url = Annotated[str, typer.Argument(metavar="URL", help="ws://, wss://, http:// or https://")]
+    Route = Annotated[str, typer.Argument(metavar="ROUTE", help="Such as math/sum.")]
+    Payload = Annotated[
+        str | None, typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from standard input.")
+    ]
+    MessageHeader = Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="NAME=VALUE", help="Of the message."),
+    ]
+    HttpHeader = Annotated[
+        list[str] | None,
+        typer.Option("--http-header", metavar="NAME=VALUE", help="For the handshake."),
+    ]
+    Origin = Annotated[
+        str | None, typer.Option(metavar="ORIGIN", help="Origin header of the handshake.")
+    ]
+    Token = Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", envvar="FOS_TOKEN", help="Says who you are, in $hello."),
+    ]
+    Raw = Annotated[bool, typer.Option("--json", help="Print frames just as they came.")]
+    Seconds = Annotated[float, typer.Option(min=0.001, metavar="SECONDS")]
 
     app = typer.Typer(
         add_completion=False,
@@ -393,56 +450,79 @@ def commands() -> "Typer":
 
     @app.command("call")
     def _call(
-        url: Annotated[str, url_argument],
-        route: Annotated[str, typer.Argument(metavar="ROUTE", help="Such as math/sum.")],
-        payload: Annotated[
-            str | None,
-            typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from standard input."),
-        ] = None,
-        header: Annotated[
-            list[str] | None,
-            typer.Option("--header", "-H", metavar="NAME=VALUE", help="Of the message."),
-        ] = None,
-        http_header: Annotated[list[str] | None, http_header] = None,
-        timeout: Annotated[float, timeout_option] = 10.0,
-        origin: Annotated[str | None, origin_option] = None,
-        raw: Annotated[bool, raw_option] = False,
+        url: Url,
+        route: Route,
+        payload: Payload = None,
+        header: MessageHeader = None,
+        http_header: HttpHeader = None,
+        timeout: Seconds = 10.0,
+        origin: Origin = None,
+        token: Token = None,
+        progress: Annotated[
+            bool, typer.Option("--progress", help="Show how far it has come, if the route tells.")
+        ] = False,
+        raw: Raw = False,
     ) -> None:
         """Send one request and print the payload of its answer.
 
-        Status and headers go to standard error.
+        Status, headers and progress go to standard error.
 
         A payload that starts with a minus needs -- before it.
 
         Exit code: 0 after a 2xx answer, 1 after any other, 2 for a mistyped
         command, 3 where the server is away, refuses or does not answer.
         """
-        target = Target(address(url), pairs(http_header or ()), origin, timeout)
-        text = standard_input() if payload == "-" else payload
-        headers = dict(pairs(header or ()))
-        request = Request(str(uuid.uuid4()), route, headers, payload_of(text))
-        try:
-            code = asyncio.run(call(target, request, raw))
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-        raise SystemExit(code)
+        target = Target(address(url), pairs(http_header or ()), origin, timeout, token)
+        request = _request(route, payload, header)
+        raise SystemExit(_run(call(target, request, raw, progress)))
+
+    @app.command("stream")
+    def _stream(
+        url: Url,
+        route: Route,
+        payload: Payload = None,
+        header: MessageHeader = None,
+        http_header: HttpHeader = None,
+        timeout: Annotated[
+            float, typer.Option(min=0.001, metavar="SECONDS", help="For the first item.")
+        ] = 10.0,
+        window: Annotated[
+            int, typer.Option(min=1, metavar="N", help="Items that may be on their way.")
+        ] = 64,
+        count: Annotated[
+            int | None, typer.Option(min=1, metavar="N", help="Stop after as many items.")
+        ] = None,
+        origin: Origin = None,
+        token: Token = None,
+    ) -> None:
+        """Print the items of a stream as they come, one on each line.
+
+        Ctrl-C ends the stream on the server too.
+
+        Exit code: 0 after an end with 2xx or after --count items, 1 after any other, 2 for a
+        mistyped command, 3 where the server is away, refuses or does not answer, 130 after Ctrl-C.
+        """
+        target = Target(address(url), pairs(http_header or ()), origin, timeout, token)
+        request = _request(route, payload, header)
+        raise SystemExit(_run(stream(target, request, window, count)))
 
     @app.command("listen")
     def _listen(
-        url: Annotated[str, url_argument],
-        http_header: Annotated[list[str] | None, http_header] = None,
-        timeout: Annotated[float, timeout_option] = 10.0,
-        origin: Annotated[str | None, origin_option] = None,
+        url: Url,
+        http_header: HttpHeader = None,
+        timeout: Seconds = 10.0,
+        origin: Origin = None,
+        token: Token = None,
         heartbeat: Annotated[
             float, typer.Option(min=0.001, metavar="SECONDS", help="Between two PINGs.")
         ] = 45.0,
-        raw: Annotated[bool, raw_option] = False,
+        raw: Raw = False,
     ) -> None:
         """Print every frame that arrives, until Ctrl-C.
 
         Comes back after a lost connection, but not where the server refused for good.
         """
-        target = Target(address(url), pairs(http_header or ()), origin, timeout)
+        target = Target(address(url), pairs(http_header or ()), origin, timeout, token)
         try:
             asyncio.run(listen(target, heartbeat, raw))
         except KeyboardInterrupt:
@@ -461,6 +541,8 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         tell(f"no module {missing.name!r}: install fastapi-observable-socket[cli]")
         raise SystemExit(USAGE) from None
+    # What there is to say is said here, in one line.
+    logging.getLogger("fastapi_observable_socket").addHandler(logging.NullHandler())
     try:
         run()
     except Mistyped as error:

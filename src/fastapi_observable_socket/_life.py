@@ -41,7 +41,7 @@ class Options:
     """What a connection can be told; every default of it is named here."""
 
     auth: Auth | None = None
-    handshake_headers: dict[str, str] | None = None
+    handshake_headers: list[tuple[str, str]] = field(default_factory=list)
     connect_timeout: float = 10.0
     heartbeat: Heartbeat | None = field(default_factory=Heartbeat)
     backoff: tuple[float, float] = (1.0, 30.0)

@@ -58,7 +58,7 @@ class Heartbeat:
     timeout: float = 10.0
 
 
-async def opened(url: str, headers: dict[str, str] | None, options: dict[str, Any]) -> "Line":
+async def opened(url: str, headers: list[tuple[str, str]], options: dict[str, Any]) -> "Line":
     """A line to `url`. `options` are those of websockets' `connect`."""
     chosen: dict[str, Any] = {
         "compression": None,  # costs more than a small frame is worth
@@ -156,7 +156,7 @@ class Line:
         self._rate = heartbeat.rate
         self._timeout = heartbeat.timeout
         self._ping = ping
-        self._look()
+        self._later(self._due())
 
     def silence(self) -> None:
         """Watch no longer."""
@@ -164,20 +164,26 @@ class Line:
             self._timer.cancel()
             self._timer = None
 
+    def _due(self) -> float:
+        # Also when only we were silent: the server wants to hear from us, too.
+        return min(self._heard, self._said) + self._rate
+
+    def _later(self, when: float) -> None:
+        self.silence()
+        self._timer = self._loop.call_at(when, self._look)
+
     def _look(self) -> None:
         now = self._loop.time()
-        # Also when only we were silent: the server wants to hear from us, too.
-        due = min(self._heard, self._said) + self._rate
+        # A line that is closing, and is not gone by now, is as dead as a silent one.
         if self.ws.state is not _OPEN or (self._pinged and self._heard <= self._pinged):
             self.abort(f"no sign of life within {self._timeout:g} s")
-            return
-        self._pinged = 0.0
-        if due <= now:
+        elif self._due() > now:
+            self._pinged = 0.0
+            self._later(self._due())
+        else:
             self._pinged = now
             self.send(self._ping())
-            due = now + self._timeout
-        self.silence()
-        self._timer = self._loop.call_at(due, self._look)
+            self._later(now + self._timeout)
 
 
 # --- how it ended
