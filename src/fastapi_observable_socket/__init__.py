@@ -25,6 +25,7 @@ from ._router import SocketAccess, SocketRouter
 from ._signature import Cached, MessageHeader
 from ._status import CloseCode, Status
 from ._stream import Progress
+from ._subscribe import Events, Gap
 from ._wire import Header, MessageData, Payload, Request, Response
 
 __version__ = "2.0.0.dev0"
@@ -40,6 +41,8 @@ __all__ = [
     "Connections",
     "DataCheck",
     "DehydrateFunction",
+    "Events",
+    "Gap",
     "Handler",
     "HandlerResult",
     "Header",

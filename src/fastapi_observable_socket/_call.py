@@ -26,7 +26,18 @@ class Shared:
     `put` sends a text, and waits while the peer is behind; a text has at most `max_bytes`.
     """
 
-    __slots__ = ("_http", "_lock", "app", "connection", "max_bytes", "put", "stack", "values", "ws")
+    __slots__ = (
+        "_http",
+        "_lock",
+        "app",
+        "connection",
+        "max_bytes",
+        "put",
+        "stack",
+        "subscriptions",
+        "values",
+        "ws",
+    )
 
     def __init__(
         self,
@@ -41,6 +52,8 @@ class Shared:
         self.max_bytes = max_bytes
         self.app = ws.scope.get("app")
         self.values: dict[Any, Any] = {}
+        self.subscriptions: dict[str, Any] = {}
+        """What the peer listens to, by topic."""
         self.stack: AsyncExitStack | None = None
         self._lock: asyncio.Lock | None = None
         self._http: HTTPRequest | None = None

@@ -57,6 +57,7 @@ class Shell:
         "_ended",
         "_handle",
         "_identity",
+        "_leave_topics",
         "_limits",
         "_live",
         "_loop",
@@ -87,6 +88,7 @@ class Shell:
         budget: Budget,
         authenticator: Authenticator,
         connections: Connections,
+        leave_topics: Callable[[Shared], None],
     ) -> None:
         self._receive = receive
         self._send = send
@@ -111,6 +113,7 @@ class Shell:
             limits.outbox,
         )
         self._open = connections
+        self._leave_topics = leave_topics
         self._handle = Connection(ws, self._outbox, self._end, self._wait_for_client)
         self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
         self._identity = Identity(authenticator, self._shared, self._end_session)
@@ -439,6 +442,7 @@ class Shell:
         self._handle.over(1006, "the peer is gone")
         self._open.remove(self._handle)
         self._identity.stop()
+        self._leave_topics(self._shared)
         reader, self._reader = self._reader, None
         if reader is not None and reader is not asyncio.current_task():
             if self._carried is None:

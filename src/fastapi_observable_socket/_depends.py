@@ -288,6 +288,8 @@ class Compiler:
             return self._message_bound(p, function, lambda call: call.request)
         if p.is_a(Connection):
             return lambda call: call.shared.connection
+        if p.is_a(Call):
+            return self._message_bound(p, function, lambda call: call)
         if p.is_a(Progress):
             return self._message_bound(p, function, Progress)
         if p.is_a(HTTPResponse):

@@ -95,6 +95,10 @@ class Connection:
         if self._outbox.held > PATIENT_WITH:
             await self._outbox.free()
 
+    def push_text(self, text: str) -> None:
+        """Push a frame that is text already, from the connection's own loop."""
+        self._outbox.push(text)
+
     def _push(self, text: str) -> None:
         if _running_loop() is self._loop:
             self._outbox.push(text)

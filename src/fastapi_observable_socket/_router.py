@@ -4,9 +4,20 @@ What the user holds: routes go in, an endpoint comes out.
 Registration, inclusion and every way to be mounted; frames are not seen here.
 """
 
+import dataclasses
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI, params
@@ -24,12 +35,19 @@ from ._dispatch import Dispatcher
 from ._errors import SignatureError
 from ._gate import Gate
 from ._handle import Connections, checked_name
+from ._hub import Hub
 from ._identity import Authenticate, Authenticator
 from ._outbox import Bounds, Budget
 from ._plan import Definition, Handler, RouteOptions
 from ._route import Route
 from ._signature import Unresolved
 from ._stream import MAX_WINDOW
+from ._subscribe import Events
+from ._topic import Topic, TopicDefinition, same_shape
+from ._topics import Topics
+from ._wire import is_reserved
+from .backends._backend import Backend, Keep, Position
+from .backends.memory import MemoryBackend
 
 SocketAccess = Callable[[WebSocket], bool | Awaitable[bool]]
 """`(ws)`: whether a socket may be opened at all. Reads `ws.headers`, `ws.cookies`, `ws.scope`."""
@@ -101,6 +119,9 @@ class SocketRouter:
         send_timeout: float = 10.0,
         max_outgoing_bytes: int = 256 * 1024 * 1024,
         max_pushed_bytes: int = 8 * 1024 * 1024,
+        backend: Backend | None = None,
+        max_topics: int = 128,
+        max_event_bytes: int = 256 * 1024,
     ) -> None:
         if overflow not in ("wait", "reject"):
             raise ValueError(f"overflow is 'wait' or 'reject', not {overflow!r}")
@@ -129,6 +150,7 @@ class SocketRouter:
         self._dispatcher = Dispatcher(max_response_bytes, exception_handlers, max_items)
         self.connections = Connections()
         """The open sockets, of this process."""
+        self._topics = Topics(Hub(backend or MemoryBackend()), max_topics, max_event_bytes)
         self._authenticator = Authenticator(
             authenticate,
             identify,
@@ -185,6 +207,113 @@ class SocketRouter:
 
         return register
 
+    def topic(
+        self,
+        pattern: str,
+        *,
+        event: Any = None,
+        history: int = 256,
+        ttl: float = 300.0,
+        keep: bool = True,
+        conflate: float | None = None,
+        publish: bool | Callable[..., Any] = False,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Declare a topic; the decorated function says who may listen.
+
+            @router.topic("orders/{order_id}", event=OrderEvent)
+            async def may_follow(order_id: int, ws: WebSocket) -> bool:
+                return ws.user.owns(order_id)
+
+        Its parameters are those of the pattern, `ws`, and dependencies. False refuses with 403,
+        an `HTTPException` with its status; it is asked at each subscription, also when a client
+        comes back. With another return type than bool it returns the state of things, which
+        a new subscriber gets together with all events behind it.
+
+        `event` is the type of the events. The last `history` of them are kept for `ttl` seconds
+        for those who come back; with `keep=False` none are. `conflate` events a second reach
+        each subscriber at most, the latest last. `publish` says which clients may publish:
+        none, those who may listen (True), or whom a function admits, which may take the `event`.
+
+        Raises `ValueError` for a name that is taken or cannot be, and `SignatureError`.
+        """
+        kept = Keep(history, ttl) if keep else None
+        names = _locals_of_caller()
+
+        def register(function: HandlerT) -> HandlerT:
+            if not callable(function):
+                raise SignatureError(f"topic {pattern!r}: {function!r} is no function")
+            self._register_topic(
+                TopicDefinition(pattern, function, event, kept, conflate, publish, names)
+            )
+            return function
+
+        return register
+
+    def _register_topic(self, definition: TopicDefinition) -> None:
+        made = list(self._topics_of(definition))
+        for router, topic in made:
+            router._add_topic(topic)
+
+    def _topics_of(self, definition: TopicDefinition) -> "Iterator[tuple[SocketRouter, Topic]]":
+        """`definition` compiled, for this router and for every one that includes it."""
+        mine = _under(definition, self._prefix)
+        if any(same_shape(mine.pattern, known) for known in self._topics.known):
+            raise ValueError(f"topic {mine.pattern!r} is already registered")
+        yield self, Topic(mine)
+        for parent, prefix, _ in self._parents:
+            yield from parent._topics_of(_under(mine, prefix))
+
+    def _add_topic(self, topic: Topic) -> None:
+        self._topics.known[topic.definition.pattern] = topic
+        for name, handler in (
+            ("$sub", self._topics.sub),
+            ("$unsub", self._topics.unsub),
+            ("$pub", self._topics.pub),
+        ):
+            if name not in self._routes:
+                definition = Definition(name, handler, ordered=True)
+                self._routes[name] = Route(definition, True, self._handler_timeout)
+
+    async def publish(
+        self, topic: str, event: Any, *, message_id: str = "", timeout: float = 5.0
+    ) -> Position | None:
+        """Send an event to all who listen to `topic`, in every process, and keep it for those who
+        come back. From handlers, HTTP endpoints and background tasks.
+
+        Returns its position once it is stored; None where the topic keeps nothing. Under
+        one `message_id` it is stored once, however often it is published within a minute. Waits
+        for the broker, `timeout` seconds at most, and never for a subscriber.
+
+        Raises `LookupError` for a topic that was not declared, `TypeError` for an event that does
+        not fit its type, `Unserialisable`, `ValueError` for one that is too large;
+        `backends.Unavailable` where it was certainly not stored, and `backends.Uncertain` where
+        nobody can tell.
+        """
+        position: Position | None = None
+        for router, name in self._roots(topic):
+            receipt = await router._topics.publish(name, event, message_id, timeout)
+            position = receipt.position
+        return position
+
+    def subscribe(self, topic: str, *, since: Position | None = None) -> Events:
+        """Listen in the server itself: `async with router.subscribe("orders/42") as events`, then
+        `async for event in events`. See `Events`."""
+        router, name = next(self._roots(topic))
+        return Events(router._topics, name, since)
+
+    def _roots(self, topic: str) -> "Iterator[tuple[SocketRouter, str]]":
+        """The routers that are mounted, and what they call `topic`."""
+        mine = self._prefix + topic
+        if not self._parents:
+            yield self, mine
+        for parent, prefix, _ in self._parents:
+            yield from parent._roots(prefix + mine)
+
+    async def aclose(self) -> None:
+        """End what the router has begun: the hub and its backend. The app's shutdown does it for
+        a router that is mounted by `mount`. It may be used again."""
+        await self._topics.hub.close()
+
     def include(
         self, router: "SocketRouter", prefix: str = "", options: RouteOptions | None = None
     ) -> None:
@@ -202,8 +331,16 @@ class SocketRouter:
         _register(
             made
             for route in list(router._routes.values())
+            if not is_reserved(route.definition.name)
             for made in self._routes_of(_within(route.definition, prefix, around))
         )
+        topics = [
+            made
+            for topic in list(router._topics)
+            for made in self._topics_of(_under(topic.definition, prefix))
+        ]
+        for owner, topic in topics:
+            owner._add_topic(topic)
         router._parents.append((self, prefix, around))
         router.connections.within(self.connections)
 
@@ -242,6 +379,7 @@ class SocketRouter:
             raise TypeError(f"mount(app, path) needs the app first, not {app!r}")
         self._ready()
         router = app.router if isinstance(app, Starlette) else app
+        self._end_with(router)
         if dependencies and not isinstance(router, APIRouter):
             raise TypeError("dependencies need a FastAPI app or an APIRouter")
         # An APIRouter may be included with dependencies later, which only its own kind runs.
@@ -267,6 +405,20 @@ class SocketRouter:
             path, cast(Any, self), name=name or self.__name__, dependencies=dependencies
         )
         return api
+
+    def _end_with(self, router: Router) -> None:
+        """Close the hub in the application's shutdown, behind all that its own does."""
+        inner = router.lifespan_context
+
+        @asynccontextmanager
+        async def lifespan(app: Any) -> AsyncIterator[Any]:
+            try:
+                async with inner(app) as state:
+                    yield state
+            finally:
+                await self.aclose()
+
+        router.lifespan_context = lifespan
 
     @overload
     def __call__(self, websocket: WebSocket, /) -> Coroutine[Any, Any, None]: ...
@@ -302,6 +454,7 @@ class SocketRouter:
                     self._budget,
                     self._authenticator,
                     self.connections,
+                    self._topics.leave,
                 )
                 await shell.serve()
 
@@ -367,6 +520,10 @@ def _within(
         definition.timeout,
         definition.shield,
     )
+
+
+def _under(definition: TopicDefinition, prefix: str) -> TopicDefinition:
+    return dataclasses.replace(definition, pattern=prefix + definition.pattern)
 
 
 def _locals_of_caller() -> Mapping[str, Any]:

@@ -27,8 +27,9 @@ from anyio.from_thread import start_blocking_portal
 from ._compat import ClosableQueue, QueueShutDown
 from ._errors import ResponseError
 from ._wire import Header, Request, Response, Uuid, encode_request
+from .backends.contract import BACKEND_RULES
 
-__all__ = ["SocketClosed", "SocketRejected", "SocketTestClient", "SyncSocketTestClient"]
+__all__ = ["BACKEND_RULES", "SocketClosed", "SocketRejected", "SocketTestClient", "SyncSocketTestClient"]
 
 T = TypeVar("T")
 

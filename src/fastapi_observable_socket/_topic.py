@@ -1,0 +1,261 @@
+"""
+A topic as its user declared it: its name's pattern, who may listen, what its events are.
+
+Everything is decided at registration. Who listens at the moment is the hub's business.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn
+
+from fastapi import params
+from pydantic import TypeAdapter, ValidationError
+
+from ._call import Call
+from ._depends import Compiler, Getter, Overrides, Step, misfit, solve
+from ._errors import Forbidden, SignatureError
+from ._plan import Hook
+from ._results import serialised
+from ._signature import (
+    EMPTY,
+    Parameter,
+    adapter,
+    describe,
+    is_async_generator_function,
+    is_coroutine_function,
+    is_generator_function,
+    parameters,
+    returned,
+)
+from ._wire import MAX_ROUTE, encode, is_reserved
+from .backends._backend import Keep
+
+BY_NAME: Mapping[str, Getter] = {
+    "ws": lambda call: call.ws,
+    "websocket": lambda call: call.ws,
+    "headers": lambda call: call.headers,
+    "event": lambda call: call.outgoing,
+}
+"""What parameters of these names get, unless the pattern has one of that name."""
+
+MAX_TOPIC = MAX_ROUTE - 1
+"""Characters of a topic's name: with a "#" before it, it is the uuid of its events."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TopicDefinition:
+    """What a user registered, as it stands."""
+
+    pattern: str
+    function: Callable[..., Any]
+    event: Any
+    keep: Keep | None
+    conflate: float | None
+    publish: bool | Callable[..., Any]
+    names: Mapping[str, Any]
+
+
+class Topic:
+    """One definition, compiled. Raises `SignatureError` and `ValueError`."""
+
+    def __init__(self, definition: TopicDefinition) -> None:
+        self.definition = definition
+        self.keep = definition.keep
+        self._regex, self.path = _pattern(definition.pattern)
+        self._events = self._adapter("event", definition.event)
+        self._fits: dict[str, TypeAdapter[Any]] = {}
+        self._plans = self._compiled({})
+        kind = returned(definition.function, definition.names)
+        self.snapshots = kind not in (EMPTY, bool, None, type(None), bool | None)
+        """Whether the function returns the state of things, and not only whether one may."""
+        self._state = self._adapter("return", kind) if self.snapshots else None
+
+    # --- compiling
+
+    def _fail(self, function: Any, name: str | None, why: str) -> NoReturn:
+        parameter = f": parameter {name!r}" if name else ""
+        where = f"topic {self.definition.pattern!r}: {describe(function)}()"
+        raise SignatureError(f"{where}{parameter} {why}")
+
+    def _adapter(self, what: str, annotation: Any) -> "TypeAdapter[Any] | None":
+        if annotation in (EMPTY, Any, None):
+            return None
+        fits = adapter(annotation)
+        if fits is None:
+            self._fail(
+                self.definition.function,
+                None,
+                f"has the {what} type {annotation!r}, for which pydantic knows no schema",
+            )
+        return fits
+
+    def _compiled(self, overrides: Overrides) -> "tuple[_Ask, _Ask | None]":
+        definition = self.definition
+        publishes = definition.publish if callable(definition.publish) else None
+        return (
+            self._ask(definition.function, overrides),
+            None if publishes is None else self._ask(publishes, overrides),
+        )
+
+    def _ask(self, function: Callable[..., Any], overrides: Overrides) -> "_Ask":
+        if is_generator_function(function) or is_async_generator_function(function):
+            self._fail(function, None, "is a generator: it says who may listen, and returns")
+        compiler = Compiler(self.definition.pattern, overrides, self.definition.names)
+        steps: list[Step] = []
+        keywords: list[tuple[str, Getter]] = []
+        for p in parameters(function, self.definition.names, BY_NAME.keys()):
+            getter = self._getter(p, function, compiler, steps)
+            if getter is not None:
+                keywords.append((p.name, getter))
+        hook = Hook(function, is_coroutine_function(function), (), steps, keywords)
+        return _Ask(hook, compiler.slots)
+
+    def _getter(
+        self, p: Parameter, function: Any, compiler: Compiler, steps: list[Step]
+    ) -> Getter | None:
+        if p.kind in (p.kind.VAR_POSITIONAL, p.kind.VAR_KEYWORD, p.kind.POSITIONAL_ONLY):
+            self._fail(function, p.name, "cannot be filled: its parameters are given by name")
+        if isinstance(p.marker, params.Depends):
+            return compiler.dependency(p, function, steps)
+        if p.name in self.path and p.marker is None:
+            self._fits[p.name] = adapter(str if p.annotation is EMPTY else p.annotation) or (
+                self._fail(function, p.name, "has a type that cannot come from a topic's name")
+            )
+            return _from_path(p.name)
+        found = compiler.common(p, function) or BY_NAME.get(p.name)
+        if found is None and p.default is EMPTY:
+            known = ", ".join([*self.path, *BY_NAME])
+            self._fail(function, p.name, f"is unknown here: mark it with Depends, or take {known}")
+        return found
+
+    # --- names
+
+    def match(self, name: str) -> dict[str, Any] | None:
+        """The path parameters in `name`; None where it is none of this topic."""
+        found = self._regex.fullmatch(name)
+        if found is None:
+            return None
+        values: dict[str, Any] = found.groupdict()
+        for key, fits in self._fits.items():
+            try:
+                values[key] = fits.validate_python(values[key], strict=False)
+            except ValidationError:
+                return None
+        return values
+
+    # --- asking
+
+    async def admit(self, call: Call, path: dict[str, Any], wants_state: bool) -> Any:
+        """Ask whether the peer of `call` may listen; the state, encoded, where there is one.
+
+        Raises `Forbidden`, or what the function raises.
+        """
+        answer = await self._asked(call, path, None)
+        if answer is False:
+            raise Forbidden("access denied")
+        if not self.snapshots or not wants_state:
+            return None
+        return answer if self._state is None else serialised(self._state, answer)
+
+    async def admit_event(self, call: Call, path: dict[str, Any], event: Any) -> None:
+        """Ask whether the peer of `call` may publish `event`. Raises as `admit`."""
+        allowed: Any = self.definition.publish
+        if allowed is True or callable(allowed):
+            allowed = await self._asked(call, path, event)
+        if allowed is False:
+            raise Forbidden("this topic takes no events from you")
+
+    async def _asked(self, call: Call, path: dict[str, Any], event: Any) -> Any:
+        overrides = getattr(call.shared.app, "dependency_overrides", None)
+        plans = self._compiled(overrides) if overrides else self._plans
+        ask = plans[1] if event is not None and plans[1] is not None else plans[0]
+        # Of its own: one frame may ask about many topics, and each has its dependencies.
+        own = Call(call.frame, call.shared, call.route)
+        own.values = [None] * ask.slots
+        own.hydrated, own.outgoing = path, event
+        try:
+            answer = await ask.hook(own)
+            inner, own.inner_stack = own.inner_stack, None
+            if inner is not None:
+                await inner.aclose()
+            await own.afterwards()
+            return answer
+        except BaseException:
+            after, before = own.stack, own.inner_stack
+            own.forget_afterwards()
+            async with after or AsyncExitStack(), before or AsyncExitStack():
+                raise
+
+    # --- events
+
+    def encoded(self, event: Any) -> bytes:
+        """An event of ours as JSON. Raises `TypeError` and `Unserialisable`."""
+        if self._events is not None:
+            event = serialised(self._events, event)
+        return encode(event)
+
+    def read(self, data: bytes) -> Any:
+        """An event that came as JSON, as its type says."""
+        if self._events is None:
+            return TypeAdapter(Any).validate_json(data)
+        return self._events.validate_json(data)
+
+    def checked(self, data: bytes) -> Any:
+        """A client's event. Raises `BadRequest` with the details."""
+        try:
+            return self.read(data)
+        except ValidationError as error:
+            raise misfit(error, "payload", "payload") from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ask:
+    hook: Hook
+    slots: int
+
+
+def _from_path(name: str) -> Getter:
+    return lambda call: call.hydrated[name]
+
+
+_parameter = re.compile(r"\{([A-Za-z_]\w*)(:path)?\}")
+
+
+def _pattern(pattern: str) -> tuple[re.Pattern[str], Sequence[str]]:
+    """What the names of a topic look like, and their parameters. Raises `ValueError`."""
+    if not isinstance(pattern, str):
+        raise TypeError(f'a topic needs a name: @router.topic("orders/{{id}}"), not {pattern!r}')
+    check_topic(_parameter.sub("x", pattern))
+    names: list[str] = []
+    regex, at = "", 0
+    for found in _parameter.finditer(pattern):
+        name, whole = found.groups()
+        if name in names:
+            raise ValueError(f"topic {pattern!r} has two parameters {name!r}")
+        names.append(name)
+        regex += re.escape(pattern[at : found.start()]) + f"(?P<{name}>{'.+' if whole else '[^/]+'})"
+        at = found.end()
+    rest = pattern[at:]
+    if {"{", "}"} & set(_parameter.sub("", pattern)):
+        raise ValueError(f"topic {pattern!r}: write parameters as {{name}} or {{name:path}}")
+    return re.compile(regex + re.escape(rest), re.DOTALL), names
+
+
+def check_topic(name: Any) -> None:
+    """Raises `ValueError` for what cannot be the name of a topic."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_TOPIC:
+        raise ValueError(f"a topic's name has 1 to {MAX_TOPIC} characters, not {name!r}")
+    if is_reserved(name) or name[0] in "#@":
+        raise ValueError(f"topic {name!r} is reserved for the protocol")
+
+
+def same_shape(one: str, other: str) -> bool:
+    """Whether two patterns mean the same names."""
+    return _parameter.sub(_shape, one) == _parameter.sub(_shape, other)
+
+
+def _shape(found: "re.Match[str]") -> str:
+    return "{:path}" if found[2] else "{}"
+

@@ -1,0 +1,293 @@
+"""
+The topics of one router: between what clients ask for and the hub.
+
+Knows how events look on the wire; each is written once, for all who get it.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from ._call import Call, Shared
+from ._errors import BadRequest, Forbidden, NotFound, RequestFailed, Unavailable
+from ._hub import Attached, Hub
+from ._log import failure
+from ._status import Status
+from ._topic import MAX_TOPIC, Topic, check_topic
+from ._wire import encode
+from .backends._backend import Message, Position, Receipt
+from .backends._backend import Uncertain as NotSure
+from .backends._backend import Unavailable as Away
+
+RELOAD_WITHIN = 5.0
+"""Seconds over which clients that lost events are asked to spread their reloading, at most."""
+
+
+class TooManyTopics(Forbidden):
+    code = "topic_limit"
+
+
+class TopicUnavailable(Unavailable):
+    """The broker is away: nothing was stored."""
+
+
+class TopicUncertain(Unavailable):
+    code = "uncertain"
+
+
+class Recover(BaseModel):
+    epoch: str
+    offset: int = Field(ge=0)
+
+
+class Wanted(BaseModel):
+    """One topic of a `$sub`, and what the client saw of it last."""
+
+    topic: str = Field(min_length=1, max_length=MAX_TOPIC)
+    recover: Recover | None = None
+
+
+class WantedMany(BaseModel):
+    topics: list[Wanted] = Field(max_length=1000)
+
+
+class Unwanted(BaseModel):
+    topic: str
+
+
+class Subscription:
+    """One connection listening to one topic. Held back until its client has its answer."""
+
+    __slots__ = ("_frame_of", "_push", "_waiting", "epoch", "offset", "topic")
+
+    def __init__(
+        self, topic: str, push: Callable[[str], None], frame_of: Callable[[Message], str]
+    ) -> None:
+        self.topic = topic
+        self._push = push
+        self._frame_of = frame_of
+        self._waiting: list[str] | None = []
+        self.epoch, self.offset = "", 0
+
+    def begin(self, position: Position) -> None:
+        self.epoch, self.offset = position
+
+    def event(self, message: Message) -> None:
+        if message.offset:
+            if message.epoch == self.epoch and message.offset <= self.offset:
+                return
+            self.epoch, self.offset = message.epoch, message.offset
+        self._tell(self._frame_of(message))
+
+    def gap(self, position: Position) -> None:
+        self.epoch, self.offset = position
+        # At random: those who lost the same events must not all ask for them at once.
+        wait = int(random.uniform(0, RELOAD_WITHIN) * 1000)
+        self._tell(gap_frame(self.topic, position, wait))
+
+    def _tell(self, text: str) -> None:
+        if self._waiting is None:
+            self._push(text)
+        else:
+            self._waiting.append(text)
+
+    def release(self) -> None:
+        """The answer is out: from here on events follow it."""
+        waiting, self._waiting = self._waiting, None
+        for text in waiting or ():
+            self._push(text)
+
+
+class Topics:
+    """Those that a router knows, and the hub behind them."""
+
+    def __init__(self, hub: Hub, max_topics: int, max_event_bytes: int) -> None:
+        self.hub = hub
+        self.known: dict[str, Topic] = {}
+        self._max_topics = max_topics
+        self._max_bytes = max_event_bytes
+        self._last: tuple[Message, str] | None = None
+
+    def find(self, name: str) -> tuple[Topic, dict[str, Any]]:
+        """The topic of that name and the parameters in it. Raises `NotFound`."""
+        for topic in self.known.values():
+            path = topic.match(name)
+            if path is not None:
+                return topic, path
+        raise NotFound(f"no topic {name!r}")
+
+    def find_or_raise(self, name: str) -> tuple[Topic, dict[str, Any]]:
+        """The same for our own side. Raises `ValueError` and `LookupError`."""
+        check_topic(name)
+        try:
+            return self.find(name)
+        except NotFound as unknown:
+            raise LookupError(str(unknown)) from None
+
+    # --- publishing
+
+    async def publish(self, name: str, event: Any, message_id: str, timeout: float) -> Receipt:
+        """Raises `LookupError`, `TypeError`, `ValueError`, and what the backend raises."""
+        topic, _ = self.find_or_raise(name)
+        return await self._publish(topic, name, topic.encoded(event), message_id, timeout)
+
+    async def _publish(
+        self, topic: Topic, name: str, data: bytes, message_id: str, timeout: float
+    ) -> Receipt:
+        if len(data) > self._max_bytes:
+            raise ValueError(f"an event has at most {self._max_bytes} bytes, not {len(data)}")
+        return await self.hub.publish(name, data, topic.keep, message_id, timeout)
+
+    # --- what clients ask
+
+    async def sub(self, payload: WantedMany | Wanted, call: Call) -> Any:
+        """`$sub`: one topic, answered by itself; or many, answered one by one in a list."""
+        if isinstance(payload, Wanted):
+            return await self._subscribe(payload, call)
+        return {"topics": [await self._subscribed(wanted, call) for wanted in payload.topics]}
+
+    async def _subscribed(self, wanted: Wanted, call: Call) -> dict[str, Any]:
+        try:
+            joined = await self._subscribe(wanted, call)
+            return {"topic": wanted.topic, "status": Status.OK, **joined}
+        except RequestFailed as error:
+            status, message, code = error.status, str(error), error.code
+        except HTTPException as refused:
+            status, message, code = refused.status_code, str(refused.detail), "refused"  # type: ignore[assignment]
+        except Exception as broken:
+            failure("a topic could not be joined", broken, topic=wanted.topic)
+            status, message, code = Status.INTERNAL_SERVER_ERROR, "internal error", "internal"
+        return {"topic": wanted.topic, "status": status, "message": message, "code": code}
+
+    async def _subscribe(self, wanted: Wanted, call: Call) -> dict[str, Any]:
+        name = wanted.topic
+        topic, path = self.find(name)
+        mine = call.shared.subscriptions
+        if name not in mine and len(mine) >= self._max_topics:
+            raise TooManyTopics(f"a connection listens to at most {self._max_topics} topics")
+        since = None if wanted.recover is None else Position(**wanted.recover.model_dump())
+        if not topic.snapshots:
+            await topic.admit(call, path, False)
+        subscription = Subscription(name, call.shared.connection.push_text, self._frame_of)
+        attached = await self._attached(topic, name, subscription, since, call.shared)
+        state = None
+        try:
+            if topic.snapshots:
+                # Read only now, when nothing can come between it and the events.
+                state = await topic.admit(call, path, not attached.recovered)
+        except BaseException:
+            self._drop(name, subscription, call.shared)
+            raise
+        call.open_stack().callback(subscription.release)
+        return _joined(attached, state, topic.snapshots and not attached.recovered)
+
+    async def _attached(
+        self,
+        topic: Topic,
+        name: str,
+        subscription: Subscription,
+        since: Position | None,
+        shared: Shared,
+    ) -> Attached:
+        def joined(attached: Attached) -> None:
+            before = shared.subscriptions.get(name)
+            if before is not None:
+                self.hub.detach(name, before)
+            subscription.begin(attached.position)
+            shared.subscriptions[name] = subscription
+            if shared.connection.closed is not None:
+                self.leave(shared)
+
+        try:
+            rate = topic.definition.conflate
+            return await self.hub.attach(name, subscription, since, joined, rate)
+        except Away:
+            raise TopicUnavailable("topics are not available just now") from None
+
+    async def unsub(self, payload: Unwanted, call: Call) -> dict[str, Any]:
+        """`$unsub`: ends it, if it is there."""
+        subscription = call.shared.subscriptions.get(payload.topic)
+        if subscription is not None:
+            self._drop(payload.topic, subscription, call.shared)
+        return {"topic": payload.topic}
+
+    async def pub(self, payload: dict[str, Any], call: Call) -> dict[str, Any]:
+        """`$pub`: an event from a client, where the topic takes such."""
+        name, message_id = payload.get("topic"), payload.get("message_id", "")
+        if not isinstance(name, str) or not isinstance(message_id, str) or len(message_id) > 128:
+            raise BadRequest("$pub takes an object with a topic, a payload and perhaps a message_id")
+        topic, path = self.find(name)
+        data = encode(payload.get("payload"))
+        event = topic.checked(data)
+        await topic.admit_event(call, path, event)
+        try:
+            receipt = await self._publish(topic, name, data, message_id, 5.0)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+        except Away:
+            raise TopicUnavailable("topics are not available just now") from None
+        except NotSure:
+            raise TopicUncertain("it is not known whether the event was stored") from None
+        position = receipt.position
+        return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
+
+    def _drop(self, name: str, subscription: Subscription, shared: Shared) -> None:
+        self.hub.detach(name, subscription)
+        if shared.subscriptions.get(name) is subscription:
+            del shared.subscriptions[name]
+
+    def leave(self, shared: Shared) -> None:
+        """The connection is over: it listens to nothing any more."""
+        for name, subscription in shared.subscriptions.items():
+            self.hub.detach(name, subscription)
+        shared.subscriptions.clear()
+
+    # --- events on the wire
+
+    def _frame_of(self, message: Message) -> str:
+        """The same text for all who get this event."""
+        if self._last is None or self._last[0] is not message:
+            self._last = message, event_frame(message)
+        return self._last[1]
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(self.known.values())
+
+
+def event_frame(message: Message) -> str:
+    """`{"uuid": "#<topic>", "route": "<topic>", "headers": {"$epoch", "$offset"}, "payload"}`."""
+    headers: Mapping[str, Any] = (
+        {"$epoch": message.epoch, "$offset": message.offset} if message.offset else {}
+    )
+    frame = {
+        "uuid": f"#{message.topic}",
+        "route": message.topic,
+        "headers": headers,
+        "payload": msgspec.Raw(message.data),
+    }
+    return msgspec.json.encode(frame).decode()
+
+
+def gap_frame(topic: str, position: Position, reload_after_ms: int) -> str:
+    """What a client is told whose events are lost: reload, but not all at once."""
+    frame = {
+        "uuid": f"#{topic}",
+        "route": "$gap",
+        "headers": {"$epoch": position.epoch, "$offset": position.offset},
+        "payload": {"topic": topic, "reload_after_ms": reload_after_ms},
+    }
+    return msgspec.json.encode(frame).decode()
+
+
+def _joined(attached: Attached, state: Any, has_state: bool) -> dict[str, Any]:
+    epoch, offset = attached.position
+    missed = [
+        {"epoch": m.epoch, "offset": m.offset, "payload": msgspec.Raw(m.data)}
+        for m in attached.missed
+    ]
+    answer = {"epoch": epoch, "offset": offset, "recovered": attached.recovered, "missed": missed}
+    return answer | {"snapshot": state} if has_state else answer

@@ -1,0 +1,106 @@
+"""
+The seam to a broker: what a hub asks of it, and what it promises.
+
+An implementation is one class in one file; `testing.BackendContract` says whether it keeps the
+promises written here. It knows neither frames nor subscribers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Message(NamedTuple):
+    """One event of a topic, as JSON.
+
+    `offset` counts from 1 within an `epoch`; `prev` is the offset before it, so that a reader
+    knows whether it missed one. An event that is not kept has offset and prev 0.
+    """
+
+    topic: str
+    data: bytes
+    epoch: str
+    offset: int
+    prev: int
+
+
+class Position(NamedTuple):
+    """How far a topic has come: which history this is, and the offset of its last event."""
+
+    epoch: str
+    offset: int
+
+
+class Page(NamedTuple):
+    """What came after a position. `gap`: not all of it is there any more, or it cannot be
+    proven; `messages` is empty then, and `position` is that of now."""
+
+    position: Position
+    messages: list[Message]
+    gap: bool = False
+
+
+class Receipt(NamedTuple):
+    """What is known of a published event: its position, None where it is not kept, and how many
+    processes listen, None where the broker does not tell."""
+
+    position: Position | None
+    receivers: int | None = None
+
+
+class Keep(NamedTuple):
+    """How much history a topic has: at most `size` events, none older than `ttl` seconds."""
+
+    size: int = 256
+    ttl: float = 300.0
+
+
+class Unavailable(Exception):
+    """The broker is away, and the event was certainly not stored."""
+
+
+class Uncertain(Exception):
+    """The broker was asked and did not answer: the event may be stored or not.
+
+    Publishing it again under the same `message_id` stores it once.
+    """
+
+
+class Backend(Protocol):
+    """A broker's adapter. All of it is called on one event loop.
+
+    Order: events of a topic reach `on_message` in the order of their offsets, the same
+    in every process, and never before they are stored. An epoch changes whenever it
+    cannot be proven that the history goes on: a page then says `gap`. A false gap is
+    allowed, a silent loss is not.
+    """
+
+    remote: bool
+    """Whether there is a way to it on which something may be lost, and which is watched then."""
+
+    async def start(
+        self, on_message: Callable[[Message], None], on_state: Callable[[bool], None]
+    ) -> None:
+        """Begin. `on_message` is given each event of subscribed topics, `on_state` False when
+        events may be lost from now on, True when subscriptions may be made again (all of
+        them must be). Neither raises. Returns without waiting for a broker that is away."""
+
+    async def publish(
+        self, topic: str, data: bytes, *, keep: Keep | None, message_id: str = ""
+    ) -> Receipt:
+        """Store an event (not, where `keep` is None) and hand it to all subscribers, in one step.
+        Raises `Unavailable` and `Uncertain`. A `message_id` is remembered for a minute at least."""
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Returns when the broker has confirmed it. Raises `Unavailable`."""
+
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Twice is harmless. Raises nothing."""
+
+    async def history(self, topic: str, since: Position | None) -> Page:
+        """All after `since`; for None the position alone. Raises `Unavailable`."""
+
+    async def positions(self, topics: Sequence[str]) -> list[Position]:
+        """Those of many topics at once. Raises `Unavailable`."""
+
+    async def close(self) -> None:
+        """End, with every task and connection. `start` may follow."""

@@ -1,0 +1,164 @@
+"""
+Topics of one process: nothing else to install, and nothing that outlives it.
+"""
+
+import logging
+import multiprocessing
+import os
+import secrets
+import sys
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+
+from ._backend import Keep, Message, Page, Position, Receipt
+
+logger = logging.getLogger("fastapi_observable_socket")
+
+REMEMBERED = 60.0
+"""Seconds for which a message id is known."""
+
+FORGOTTEN_AFTER = 24 * 3600.0
+"""Seconds after which a topic that nobody published to has no position any more."""
+
+SWEEP_EVERY = 1024
+"""Published events between two looks at what has become too old."""
+
+
+class _History:
+    __slots__ = ("epoch", "events", "keep", "offset", "used")
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(8)
+        self.offset = 0
+        self.events: deque[tuple[float, Message]] = deque()
+        self.keep = Keep()
+        self.used = 0.0
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.offset)
+
+    def shorten(self, now: float) -> None:
+        events, keep = self.events, self.keep
+        while events and (len(events) > keep.size or now - events[0][0] > keep.ttl):
+            events.popleft()
+
+
+class MemoryBackend:
+    """The default: the promises of `Backend`, within one process.
+
+    Several workers would each have topics of their own. Where it can see that there are
+    several, it says so once, loudly. `clock` tells seconds.
+    """
+
+    remote = False
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._histories: dict[str, _History] = {}
+        self._subscribed: set[str] = set()
+        self._ids: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
+        self._on_message: Callable[[Message], None] = lambda _: None
+        self._published = 0
+
+    async def start(
+        self, on_message: Callable[[Message], None], on_state: Callable[[bool], None]
+    ) -> None:
+        self._on_message = on_message
+        if several_workers():
+            logger.warning(
+                "topics are kept in the memory of each worker, and there are several: a message "
+                "reaches only the sockets of the worker that published it; use a broker, "
+                'SocketRouter(backend=RedisBackend("redis://..."))'
+            )
+        on_state(True)
+
+    async def publish(
+        self, topic: str, data: bytes, *, keep: Keep | None, message_id: str = ""
+    ) -> Receipt:
+        now = self._clock()
+        if message_id and (known := self._known(topic, message_id, now)) is not None:
+            return known
+        receivers = int(topic in self._subscribed)
+        if keep is None:
+            message, receipt = Message(topic, data, "", 0, 0), Receipt(None, receivers)
+        else:
+            message = self._store(topic, data, keep, now)
+            receipt = Receipt(Position(message.epoch, message.offset), receivers)
+        if message_id:
+            self._ids[topic, message_id] = now, receipt
+        if receivers:
+            self._on_message(message)
+        return receipt
+
+    def _known(self, topic: str, message_id: str, now: float) -> Receipt | None:
+        while self._ids and now - next(iter(self._ids.values()))[0] > REMEMBERED:
+            self._ids.popitem(last=False)
+        known = self._ids.get((topic, message_id))
+        return known[1] if known else None
+
+    def _store(self, topic: str, data: bytes, keep: Keep, now: float) -> Message:
+        self._published += 1
+        if self._published % SWEEP_EVERY == 0:
+            self._sweep(now)
+        history = self._history(topic, now)
+        history.keep, history.used = keep, now
+        history.offset += 1
+        message = Message(topic, data, history.epoch, history.offset, history.offset - 1)
+        history.events.append((now, message))
+        history.shorten(now)
+        return message
+
+    def _history(self, topic: str, now: float) -> _History:
+        history = self._histories.get(topic)
+        if history is None:
+            history = self._histories[topic] = _History()
+            history.used = now
+        return history
+
+    def _sweep(self, now: float) -> None:
+        for topic, history in list(self._histories.items()):
+            history.shorten(now)
+            if now - history.used > FORGOTTEN_AFTER and topic not in self._subscribed:
+                del self._histories[topic]
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        self._subscribed.update(topics)
+
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        self._subscribed.difference_update(topics)
+
+    async def history(self, topic: str, since: Position | None) -> Page:
+        now = self._clock()
+        history = self._history(topic, now)
+        history.shorten(now)
+        position = history.position
+        if since is None:
+            return Page(position, [])
+        missing = position.offset - since.offset
+        if since.epoch != position.epoch or missing < 0 or missing > len(history.events):
+            return Page(position, [], gap=True)
+        events = list(history.events)[len(history.events) - missing :]
+        return Page(position, [message for _, message in events])
+
+    async def positions(self, topics: Sequence[str]) -> list[Position]:
+        now = self._clock()
+        return [self._history(topic, now).position for topic in topics]
+
+    async def close(self) -> None:
+        self._subscribed.clear()
+
+
+def several_workers() -> bool:
+    """Whether this process can see that it is one of several that serve the same application."""
+    if multiprocessing.parent_process() is None and "gunicorn" not in os.environ.get(
+        "SERVER_SOFTWARE", ""
+    ):
+        return False
+    asked = os.environ.get("WEB_CONCURRENCY", "1")
+    words = [w for word in sys.argv for w in word.split("=", 1)]
+    for option, value in zip(words, words[1:], strict=False):
+        if option in ("--workers", "-w"):
+            asked = value
+    return asked.isdecimal() and int(asked) > 1

@@ -1,0 +1,475 @@
+"""The hub: nothing lost in silence, nothing twice, in order, whatever the broker does."""
+
+import asyncio
+import random
+
+import pytest
+
+from fastapi_observable_socket._hub import Hub
+from fastapi_observable_socket.backends import (
+    Keep,
+    MemoryBackend,
+    Message,
+    Position,
+    Receipt,
+    Uncertain,
+    Unavailable,
+)
+
+KEEP = Keep(100, 60)
+
+
+class Ear:
+    """A listener that keeps what it is told."""
+
+    def __init__(self):
+        self.events = []
+        self.gaps = []
+
+    def event(self, message):
+        self.events.append(message)
+
+    def gap(self, position):
+        self.gaps.append(position)
+
+    @property
+    def data(self):
+        return [int(m.data) for m in self.events]
+
+
+class Broker(MemoryBackend):
+    """A broker with faults: lost deliveries, lost answers, absence, waiting."""
+
+    remote = True
+
+    def __init__(self):
+        super().__init__()
+        self.lose = lambda message: False
+        self.away = False
+        self.silent = 0
+        self.asked = []
+        self.slow = None
+
+    async def start(self, on_message, on_state):
+        def perhaps(message):
+            if not self.lose(message):
+                on_message(message)
+
+        self.on_state = on_state
+        await super().start(perhaps, on_state)
+
+    async def _reach(self, what):
+        self.asked.append(what)
+        if self.slow is not None:
+            await self.slow.wait()
+        if self.away:
+            raise Unavailable("away")
+        await asyncio.sleep(0)
+
+    async def publish(self, topic, data, *, keep, message_id=""):
+        await self._reach("publish")
+        receipt = await super().publish(topic, data, keep=keep, message_id=message_id)
+        if self.silent:
+            self.silent -= 1
+            raise Uncertain("no answer")
+        return receipt
+
+    async def subscribe(self, topics):
+        await self._reach("subscribe")
+        await super().subscribe(topics)
+
+    async def unsubscribe(self, topics):
+        self.asked.append("unsubscribe")
+        await super().unsubscribe(topics)
+
+    async def history(self, topic, since):
+        await self._reach("history")
+        return await super().history(topic, since)
+
+    async def positions(self, topics):
+        await self._reach("positions")
+        return await super().positions(topics)
+
+    def go(self):
+        self.away = True
+        self._subscribed.clear()
+        self.on_state(False)
+
+    def come(self):
+        self.away = False
+        self.on_state(True)
+
+
+async def settled():
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def eventually(fact):
+    async with asyncio.timeout(10):
+        while not fact():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def hub_run(run):
+    """Runs `main(hub, broker)` and closes the hub."""
+
+    def go(main, **options):
+        async def whole():
+            broker = Broker()
+            hub = Hub(broker, **options)
+            try:
+                await main(hub, broker)
+            finally:
+                await hub.close()
+
+        run(whole())
+
+    return go
+
+
+def test_events_reach_all_who_listen_and_nobody_else(hub_run):
+    async def main(hub, broker):
+        a, b, other = Ear(), Ear(), Ear()
+        await hub.attach("t", a)
+        await hub.attach("t", b)
+        await hub.attach("u", other)
+        for n in range(3):
+            receipt = await hub.publish("t", b"%d" % n, KEEP)
+            assert receipt == Receipt(Position(a.events[0].epoch, n + 1), 1)
+        assert a.data == b.data == [0, 1, 2]
+        assert other.data == []
+        assert broker.asked.count("subscribe") == 2
+        hub.detach("t", a)
+        hub.detach("t", a)
+        await hub.publish("t", b"3", KEEP)
+        assert (a.data, b.data) == ([0, 1, 2], [0, 1, 2, 3])
+
+    hub_run(main)
+
+
+def test_who_comes_back_gets_what_was_missed(hub_run):
+    async def main(hub, _):
+        ear = Ear()
+        position = (await hub.attach("t", ear)).position
+        await hub.publish("t", b"0", KEEP)
+        seen = Position(ear.events[0].epoch, 1)
+        hub.detach("t", ear)
+        for n in (1, 2, 3):
+            await hub.publish("t", b"%d" % n, KEEP)
+        back = await hub.attach("t", ear, seen)
+        assert back.recovered
+        assert [m.data for m in back.missed] == [b"1", b"2", b"3"]
+        hub.detach("t", ear)
+        never_saw = await hub.attach("t", ear, position)
+        assert len(never_saw.missed) == 4
+        up_to_date = await hub.attach("t", Ear(), back.position)
+        assert (up_to_date.missed, up_to_date.recovered) == ([], True)
+
+    hub_run(main)
+
+
+def test_the_local_ring_spares_the_broker(hub_run):
+    async def main(hub, broker):
+        stays = Ear()
+        start = (await hub.attach("t", stays)).position
+        for n in range(10):
+            await hub.publish("t", b"%d" % n, KEEP)
+        broker.asked.clear()
+        for _ in range(100):
+            ear = Ear()
+            back = await hub.attach("t", ear, Position(start.epoch, 3))
+            assert [int(m.data) for m in back.missed] == list(range(3, 10))
+        assert broker.asked == []
+
+    hub_run(main)
+
+
+@pytest.mark.parametrize("since", [Position("other", 1), Position("", 0), Position("same", 99)])
+def test_what_cannot_be_proven_is_not_recovered(since, hub_run):
+    async def main(hub, _):
+        await hub.publish("t", b"0", KEEP)
+        now = (await hub.attach("t", Ear())).position
+        asked = since if since.epoch != "same" else Position(now.epoch, 99)
+        back = await hub.attach("t", Ear(), asked)
+        assert (back.missed, back.recovered, back.position) == ([], False, now)
+
+    hub_run(main)
+
+
+def test_what_is_no_longer_kept_is_not_recovered(hub_run):
+    async def main(hub, _):
+        start = (await hub.attach("t", Ear())).position
+        hub.detach("t", Ear())
+        for n in range(300):
+            await hub.publish("t", b"%d" % n, Keep(10, 60))
+        hub._channels["t"].ring.clear()
+        assert not (await hub.attach("t", Ear(), start)).recovered
+        back = await hub.attach("t", Ear(), Position(start.epoch, 290))
+        assert [int(m.data) for m in back.missed] == list(range(290, 300))
+        assert not (await hub.attach("t", Ear(), Position(start.epoch, 289))).recovered
+
+    hub_run(main)
+
+
+def test_a_lost_event_is_fetched_when_the_next_arrives(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        broker.lose = lambda message: message.data in (b"1", b"2")
+        for n in range(5):
+            await hub.publish("t", b"%d" % n, KEEP)
+        await settled()
+        assert (ear.data, ear.gaps) == ([0, 1, 2, 3, 4], [])
+
+    hub_run(main)
+
+
+def test_a_lost_last_event_is_found_by_the_audit(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        broker.lose = lambda message: message.data == b"1"
+        await hub.publish("t", b"0", KEEP)
+        await hub.publish("t", b"1", KEEP)
+        await eventually(lambda: ear.data == [0, 1])
+
+    hub_run(main, audit=0.02)
+
+
+def test_what_cannot_be_fetched_is_a_gap(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        await hub.publish("t", b"0", Keep(1, 60))
+        broker.lose = lambda message: message.data == b"1"
+        await hub.publish("t", b"1", Keep(1, 60))
+        await hub.publish("t", b"2", Keep(1, 60))
+        await settled()
+        await hub.publish("t", b"3", Keep(1, 60))
+        assert ear.data == [0, 3]
+        assert [p.offset for p in ear.gaps] == [3]
+
+    hub_run(main)
+
+
+def test_another_history_is_a_gap(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        await hub.publish("t", b"0", KEEP)
+        broker._histories.clear()
+        await hub.publish("t", b"1", KEEP)
+        await settled()
+        await hub.publish("t", b"2", KEEP)
+        assert ear.data == [0, 2]
+        assert len(ear.gaps) == 1
+
+    hub_run(main)
+
+
+def test_a_broker_that_comes_back_is_asked_for_everything_again(hub_run):
+    async def main(hub, broker):
+        ears = {f"t{n}": Ear() for n in range(1000)}
+        for topic, ear in ears.items():
+            await hub.attach(topic, ear)
+        broker.go()
+        with pytest.raises(Unavailable):
+            await hub.publish("t0", b"0", KEEP)
+        with pytest.raises(Unavailable):
+            await hub.attach("new", Ear())
+        for topic in ears:  # by another process, which is not cut off
+            broker.away = False
+            await MemoryBackend.publish(broker, topic, b"7", keep=KEEP)
+        broker.asked.clear()
+        broker.come()
+        await eventually(lambda: all(ear.data == [7] for ear in ears.values()))
+        assert broker.asked.count("subscribe") == 2  # in pieces, not one each
+        assert not any(ear.gaps for ear in ears.values())
+
+    hub_run(main)
+
+
+def test_a_broker_that_stammers_while_it_comes_back_is_asked_until_it_answers(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        broker.go()
+        await MemoryBackend.publish(broker, "t", b"0", keep=KEEP)
+        broker.on_state(True)  # it says so, and is not
+        await settled()
+        broker.away = False
+        await eventually(lambda: ear.data == [0])
+
+    hub_run(main)
+
+
+def test_a_newcomer_at_a_topic_that_is_being_rejoined_costs_the_others_nothing(hub_run):
+    async def main(hub, broker):
+        old, new = Ear(), Ear()
+        await hub.attach("t", old)
+        broker.go()
+        await MemoryBackend.publish(broker, "t", b"0", keep=KEEP)
+        broker.away = False
+        attached = await hub.attach("t", new)
+        assert old.data == [0]
+        assert attached.position.offset == 1
+        broker.come()
+        await hub.publish("t", b"1", KEEP)
+        await settled()
+        assert (old.data, new.data) == ([0, 1], [1])
+
+    hub_run(main)
+
+
+@pytest.mark.parametrize("message_id", ["", "mine"])
+def test_an_answer_that_is_lost_stores_the_event_once(message_id, hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        broker.silent = 3
+        receipt = await hub.publish("t", b"0", KEEP, message_id)
+        assert receipt.position.offset == 1
+        assert ear.data == [0]
+
+    hub_run(main)
+
+
+def test_an_answer_that_never_comes_is_uncertain_and_an_absent_broker_unavailable(hub_run):
+    async def main(hub, broker):
+        broker.silent = 10**9
+        with pytest.raises(Uncertain):
+            await hub.publish("t", b"0", KEEP, timeout=0.2)
+        broker.silent = 1
+        with pytest.raises(Uncertain):
+            await hub.publish("t", b"0", None)
+        broker.away = True
+        with pytest.raises(Unavailable):
+            await hub.publish("t", b"0", KEEP)
+        broker.away, broker.slow = False, asyncio.Event()
+        with pytest.raises(Uncertain):
+            await hub.publish("t", b"0", KEEP, timeout=0.05)
+
+    hub_run(main)
+
+
+def test_a_topic_lingers_and_is_left_then(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        hub.detach("t", ear)
+        await hub.attach("t", ear)
+        hub.detach("t", ear)
+        assert "unsubscribe" not in broker.asked
+        await eventually(lambda: "unsubscribe" in broker.asked)
+        assert broker.asked.count("subscribe") == 1
+        await hub.attach("t", ear)
+        await hub.publish("t", b"0", KEEP)
+        assert ear.data == [0]
+
+    hub_run(main, linger=0.01)
+
+
+def test_one_that_comes_while_the_topic_is_being_left_is_heard(hub_run):
+    async def main(hub, broker):
+        for _ in range(50):
+            ear = Ear()
+            await hub.attach("t", ear)
+            hub.detach("t", ear)
+            await asyncio.sleep(random.choice((0, 0.001, 0.002)))
+            again = Ear()
+            await hub.attach("t", again)
+            await hub.publish("t", b"1", KEEP)
+            await settled()
+            assert again.data == [1]
+            hub.detach("t", again)
+
+    hub_run(main, linger=0.001)
+
+
+def test_a_listener_that_raises_hurts_nobody_else(hub_run):
+    class Broken(Ear):
+        def event(self, message):
+            raise ValueError
+
+    async def main(hub, _):
+        ear = Ear()
+        await hub.attach("t", Broken())
+        await hub.attach("t", ear)
+        await hub.publish("t", b"0", KEEP)
+        assert ear.data == [0]
+
+    hub_run(main)
+
+
+def test_ephemeral_events_have_no_position_and_are_told_as_they_come(hub_run):
+    async def main(hub, _):
+        ear = Ear()
+        await hub.attach("t", ear)
+        assert (await hub.publish("t", b"0", None)).position is None
+        assert ear.events == [Message("t", b"0", "", 0, 0)]
+
+    hub_run(main)
+
+
+def test_coming_and_going_at_random_positions_loses_and_repeats_nothing(hub_run):
+    """Attach, leave and resume of many while events come, some of which are lost on the way."""
+
+    async def main(hub, broker):
+        chance = random.Random(7)
+        broker.lose = lambda message: chance.random() < 0.05
+        done = asyncio.Event()
+        published = {f"t{n}": 0 for n in range(5)}
+
+        async def publisher():
+            for _ in range(2000):
+                topic = chance.choice(list(published))
+                await hub.publish(topic, b"%d" % published[topic], Keep(10_000, 60))
+                published[topic] += 1
+            done.set()
+
+        async def visitor(topic):
+            heard, since = [], None
+            while True:
+                last = done.is_set()
+                ear = Ear()
+                took = []
+                attached = await hub.attach(topic, ear, since, took.append)
+                if since is not None:
+                    assert attached.recovered
+                heard += [int(m.data) for m in attached.missed]
+                for _ in range(chance.randrange(20)):
+                    await asyncio.sleep(0)
+                if last:
+                    await eventually(
+                        lambda: (attached.missed + ear.events or [None])[-1] is None
+                        or int((attached.missed + ear.events)[-1].data) == published[topic] - 1
+                    )
+                hub.detach(topic, ear)
+                heard += ear.data
+                newest = ear.events[-1] if ear.events else None
+                since = Position(newest.epoch, newest.offset) if newest else attached.position
+                if last:
+                    return heard
+                await asyncio.sleep(0)
+
+        publishing = asyncio.create_task(publisher())
+        visits = await asyncio.gather(*(visitor(t) for t in list(published) * 4))
+        await publishing
+        for heard in visits:
+            assert heard == list(range(heard[0], heard[0] + len(heard))) if heard else True
+
+    hub_run(main, linger=0.0, audit=0.05)
+
+
+def test_a_hub_can_be_closed_and_used_again(hub_run):
+    async def main(hub, _):
+        for _ in range(100):
+            ear = Ear()
+            await hub.attach("t", ear)
+            await hub.publish("t", b"1", KEEP)
+            assert ear.data == [1]
+            await hub.close()
+
+    hub_run(main)
