@@ -25,6 +25,8 @@ class Wire:
             lambda: self.events.append("behind"),
             asyncio.ensure_future,
             bounds or Bounds(),
+            lambda: False,
+            lambda: None,
         )
 
     def overflow(self):

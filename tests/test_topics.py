@@ -90,6 +90,23 @@ def test_those_who_may_not_are_refused(run):
     run(main())
 
 
+@pytest.mark.parametrize("name", ["@u:1", "#x", "$sub", "PING", "PONG"])
+def test_a_pattern_for_any_name_opens_no_reserved_one(name, run):
+    async def main():
+        router = SocketRouter()
+
+        @router.topic("{name:path}", publish=True)
+        async def anything(name: str) -> bool:
+            return True
+
+        async with SocketTestClient(router) as client:
+            assert (await sub(client, "any/name")).ok
+            assert (await sub(client, name)).status == 404
+            assert (await client.request("$pub", {"topic": name, "payload": 1})).status == 404
+
+    run(main())
+
+
 def test_without_topics_there_is_no_sub(run):
     async def main():
         async with SocketTestClient(SocketRouter()) as client:

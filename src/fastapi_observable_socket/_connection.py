@@ -20,7 +20,7 @@ from ._call import Call, Shared
 from ._calls import Calls, stubborn
 from ._clocks import Clocks, Limits
 from ._closing import close
-from ._compat import pending_bytes
+from ._compat import pending_bytes, transport_below
 from ._dispatch import Dispatcher, ended
 from ._errors import NotFound, RequestFailed, TooManyRequests, TooManyStreams, Unauthorized
 from ._flow import Flow
@@ -39,6 +39,9 @@ T = TypeVar("T")
 
 FAIR_SHARE = 256
 """Frames that are handled in a row before other connections get their turn."""
+
+LOW_WATER = 16 * 1024
+"""Bytes below which asyncio's transports, by default, have their writers go on."""
 
 PATIENCE = 5
 """Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
@@ -72,6 +75,7 @@ class Shell:
         "_session",
         "_shared",
         "_tasks",
+        "_transport",
         "_turn",
         "_waited_for",
         "_watching",
@@ -111,6 +115,8 @@ class Shell:
             self._fell_behind,
             self._spawn,
             limits.outbox,
+            self._flows,
+            self._watch_send,
         )
         self._open = connections
         self._leave_topics = leave_topics
@@ -121,6 +127,7 @@ class Shell:
         self._routes: Mapping[str, Route] = {} if self._identity.locked else routes
         self._waited_for = 0  # calls of ours without the client's answer
         self._watching = False
+        self._transport: Any = None  # looked for with the first push; False where none is found
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
@@ -401,6 +408,13 @@ class Shell:
         # Servers have many words for it, none of them common: the peer is gone.
         logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
         self._finish()
+
+    def _flows(self) -> bool:
+        """Whether the transport certainly takes what it is given: it holds less than the mark
+        below which it never makes anybody wait."""
+        if self._transport is None:
+            self._transport = transport_below(self._send) or False
+        return bool(self._transport) and self._transport.get_write_buffer_size() < LOW_WATER
 
     def _watch_send(self) -> None:
         if not self._watching:

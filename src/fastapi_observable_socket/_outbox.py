@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 Waiting = str | tuple[str]
 """A text in line; in a tuple where no peer has asked for it: how many of those may wait is
@@ -48,6 +49,47 @@ class Budget:
             max(self._outboxes, key=lambda each: each.held).overflow()
 
 
+SLICE = 256
+"""Outboxes that are served in a row before others get their turn."""
+
+
+class Pump:
+    """Sends what was pushed: one task for all outboxes of a loop, not one for each."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready: list[Outbox] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, outbox: "Outbox") -> None:
+        self._ready.append(outbox)
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._ready:
+                ready, self._ready = self._ready, []
+                for number, outbox in enumerate(ready, 1):
+                    await outbox.send_pushed()
+                    if number % SLICE == 0:
+                        await asyncio.sleep(0)
+        finally:
+            self._task = None
+
+
+_pumps: "WeakKeyDictionary[asyncio.AbstractEventLoop, Pump]" = WeakKeyDictionary()
+
+
+def pump() -> Pump:
+    """That of the running loop."""
+    loop = asyncio.get_running_loop()
+    found = _pumps.get(loop)
+    if found is None:
+        found = _pumps[loop] = Pump(loop)
+    return found
+
+
 class Outbox:
     """Texts on their way to one socket.
 
@@ -55,7 +97,8 @@ class Outbox:
     called with what it raised, and `freed` when the way is free again, if it was `wanted`.
     `overflow` is called when this outbox holds the most of a `budget` that is used up, or more
     pushed texts than its hard bound; it must `close`. `behind` is called when these pass the
-    soft bound. `spawn` starts a task.
+    soft bound, `pushing` when the first of them is on its way. `spawn` starts a task, and
+    `flows` tells whether a send is certain not to wait.
     """
 
     __slots__ = (
@@ -63,9 +106,13 @@ class Outbox:
         "_bounds",
         "_budget",
         "_closed",
+        "_first",
+        "_flows",
         "_free",
         "_freed",
         "_lost",
+        "_pump",
+        "_pushing",
         "_send",
         "_spawn",
         "_waiting",
@@ -89,11 +136,17 @@ class Outbox:
         behind: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
         bounds: Bounds,
+        flows: Callable[[], bool],
+        pushing: Callable[[], None],
     ) -> None:
+        self._flows = flows
+        self._pushing = pushing
+        self._pump = pump()
         self._behind = behind
         self._spawn = spawn
         self._bounds = bounds
         self._free: asyncio.Future[None] | None = None
+        self._first = ""
         self.pushed = 0
         """Characters of the pushed texts that wait."""
         self.recovered = False
@@ -163,15 +216,35 @@ class Outbox:
         far behind is given up instead."""
         if self._closed:
             return
+        if not self.busy:
+            self.busy = True
+            self._first = text
+            self._pump.add(self)
+            return
         self._line_up((text,), len(text))
         self.pushed += len(text)
         if self.pushed > self._bounds.hard:
             self.overflow()
         elif self.pushed > self._bounds.soft:
             self._behind()
-        if not self.busy and not self._closed:
-            self.busy = True
-            self._spawn(self._send_line())
+
+    async def send_pushed(self) -> None:
+        """Send what was pushed while the way was free; a peer that is behind is not waited for."""
+        text, self._first = self._first, ""
+        if not self._flows():
+            self._pushing()
+            self._spawn(self._send_line(text))
+            return
+        try:
+            if not self._closed:
+                await self._send(text)
+                self.sent += 1
+            if self._waiting:
+                await self._send_waiting(self._waiting)
+        except Exception as error:
+            self._lost(error)
+        finally:
+            self._set_free()
 
     async def free(self) -> None:
         """Until nothing waits any more, or the outbox is closed."""
@@ -181,8 +254,11 @@ class Outbox:
             self._free = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._free)
 
-    async def _send_line(self) -> None:
+    async def _send_line(self, first: str = "") -> None:
         try:
+            if first and not self._closed:
+                await self._send(first)
+                self.sent += 1
             if self._waiting:
                 await self._send_waiting(self._waiting)
         except Exception as error:

@@ -247,8 +247,13 @@ def check_topic(name: Any) -> None:
     """Raises `ValueError` for what cannot be the name of a topic."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_TOPIC:
         raise ValueError(f"a topic's name has 1 to {MAX_TOPIC} characters, not {name!r}")
-    if is_reserved(name) or name[0] in "#@":
+    if not is_open(name):
         raise ValueError(f"topic {name!r} is reserved for the protocol")
+
+
+def is_open(name: str) -> bool:
+    """Whether a name may be an application's: others are the protocol's, or the hub's own."""
+    return not (is_reserved(name) or name[:1] in ("#", "@"))
 
 
 def same_shape(one: str, other: str) -> bool:

@@ -17,7 +17,7 @@ from ._errors import BadRequest, Forbidden, NotFound, RequestFailed, Unavailable
 from ._hub import Attached, Hub
 from ._log import failure
 from ._status import Status
-from ._topic import MAX_TOPIC, Topic, check_topic
+from ._topic import MAX_TOPIC, Topic, check_topic, is_open
 from ._wire import encode
 from .backends._backend import Message, Position, Receipt
 from .backends._backend import Uncertain as NotSure
@@ -114,7 +114,8 @@ class Topics:
 
     def find(self, name: str) -> tuple[Topic, dict[str, Any]]:
         """The topic of that name and the parameters in it. Raises `NotFound`."""
-        for topic in self.known.values():
+        # What is between processes is nobody else's, whatever a pattern such as "{name}" says.
+        for topic in self.known.values() if is_open(name) else ():
             path = topic.match(name)
             if path is not None:
                 return topic, path
