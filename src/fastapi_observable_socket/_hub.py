@@ -21,8 +21,8 @@ from .backends._backend import (
     Page,
     Position,
     Receipt,
-    Uncertain,
     Unavailable,
+    Uncertain,
 )
 
 T = TypeVar("T")
@@ -41,7 +41,10 @@ AT_ONCE = 512
 """Topics that are asked about in one go."""
 
 RETRY = 0.05
-"""Seconds before the first new attempt to publish what may or may not have been stored."""
+"""Seconds before the first new attempt at what the broker did not answer."""
+
+PATIENCE = 5.0
+"""Seconds in which a topic has to be joined, and an event to be published."""
 
 
 class Listener(Protocol):
@@ -65,6 +68,7 @@ class Channel:
     """What this process knows of one topic."""
 
     __slots__ = (
+        "behind",
         "cursor",
         "joined",
         "latest",
@@ -72,7 +76,7 @@ class Channel:
         "listeners",
         "lock",
         "period",
-        "recovering",
+        "recovery",
         "ring",
         "seen",
         "told_at",
@@ -84,11 +88,15 @@ class Channel:
         self.topic = topic
         self.listeners: dict[Listener, None] = {}
         self.joined = False
-        """Whether the broker has confirmed, and the cursor is right."""
+        """Whether the broker has confirmed that it tells us."""
         self.cursor = Position("", 0)
+        """How far this process has come; without an epoch until that is known."""
         self.ring: deque[Message] = deque(maxlen=RING)
         self.waiting: list[Message] = []
-        self.recovering = False
+        """What came while the history was being asked."""
+        self.behind = False
+        """Whether there may be something behind the cursor that was not asked for yet."""
+        self.recovery: asyncio.Task[bool] | None = None
         self.linger: asyncio.TimerHandle | None = None
         self.period = 0.0
         """Seconds between two events that are told; of those between, the latest alone is."""
@@ -118,53 +126,62 @@ class Hub:
         self._audit_every = audit
         self._channels: dict[str, Channel] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._started: asyncio.Future[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._era = 0
+        """How often the broker has come or gone: what it confirmed before says nothing now."""
         self.up = False
 
     # --- beginning and ending
 
-    async def _ready(self) -> None:
+    async def _ready(self, timeout: float = PATIENCE) -> None:
+        """Started, by whoever comes first, and whether or not they stay. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
-        if self._started is None or self._loop is not loop:
-            if self._loop is not None and self._loop is not loop:
-                self._forget()  # another loop, or another process after a fork: all anew
+        if self._starting is None or self._loop is not loop:
+            self._forget()  # another loop, or another process after a fork: all anew
             self._loop = loop
-            self._started = loop.create_future()
-            try:
-                await self._backend.start(self._received, self._changed)
-            except BaseException as error:
-                started, self._started = self._started, None
-                started.set_exception(error)
-                started.exception()
-                raise
-            self._started.set_result(None)
-            if self._backend.remote:
-                self._spawn(self._audit())
-        else:
-            await asyncio.shield(self._started)
+            self._starting = self._spawn(self._start())
+        starting = self._starting
+        if not starting.done():
+            await asyncio.wait([starting], timeout=timeout)
+        if not starting.done() or starting.cancelled():
+            raise Unavailable("the broker is not there yet, or not any more")
+        starting.result()
+
+    async def _start(self) -> None:
+        try:
+            await self._backend.start(self._received, self._changed)
+        except BaseException:
+            self._starting = None  # the next to come tries again
+            raise
+        if self._backend.remote:
+            self._spawn(self._audit())
 
     def _forget(self) -> None:
-        self._channels.clear()
-        self._tasks.clear()
-        self.up = False
-
-    async def close(self) -> None:
-        """End. What still listens hears nothing more; it may be used again later."""
-        if self._started is None:
-            return
-        self._started = None
         for channel in self._channels.values():
             if channel.linger is not None:
                 channel.linger.cancel()
         self._channels.clear()
+        self._tasks.clear()
+        self._era += 1
+        self.up = False
+
+    async def close(self) -> None:
+        """End. What still listens hears nothing more; it may be used again later."""
+        if self._starting is None:
+            return
+        self._starting = None
         tasks = list(self._tasks)
+        self._forget()
+        if self._loop is not asyncio.get_running_loop():
+            return  # that one is over, and all that ran on it
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self.up = False
-        await self._backend.close()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            await self._backend.close()
 
     # --- publishing
 
@@ -174,16 +191,16 @@ class Hub:
         data: bytes,
         keep: Keep | None,
         message_id: str = "",
-        timeout: float = 5.0,
+        timeout: float = PATIENCE,
     ) -> Receipt:
         """Publish one event. Tried again, under one id, while nobody knows whether it was stored.
 
         Raises `Unavailable` where it certainly was not, and `Uncertain` where that is still not
         known when the time is up.
         """
-        await self._ready()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
+        await self._ready(timeout)
         message_id = message_id or (secrets.token_urlsafe(12) if keep else "")
         wait, doubt = RETRY, False
         while True:
@@ -196,7 +213,7 @@ class Hub:
                 doubt = doubt or not isinstance(error, Unavailable)
                 if not doubt:
                     raise
-                if not message_id or loop.time() + wait >= deadline:
+                if keep is None or loop.time() + wait >= deadline:
                     raise Uncertain("the broker did not say whether it stored the event") from error
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(wait * 2, 1.0)
@@ -218,20 +235,27 @@ class Hub:
         Raises `Unavailable`.
         """
         await self._ready()
-        while True:
+        while self._starting is not None:
             channel = self._channel(topic)
-            async with channel.lock:
-                if self._channels.get(topic) is not channel:
-                    continue  # it was given up while we waited for it
-                if not channel.joined:
-                    await self._join(channel)
-                attached = await self._missed(channel, since)
-                if not channel.joined:
-                    continue  # the broker went away meanwhile
-                channel.listeners[listener] = None
-                channel.period = 1 / per_second if per_second else 0.0
-                joined(attached)
-                return attached
+            try:
+                async with channel.lock:
+                    if not self._is_known(channel):
+                        continue  # it was given up while we waited for it
+                    if not channel.joined:
+                        await self._join(channel)
+                    attached = await self._missed(channel, since)
+                    if not channel.joined or not self._is_known(channel):
+                        continue  # the broker went away meanwhile
+                    channel.listeners[listener] = None
+                    channel.period = 1 / per_second if per_second else 0.0
+                    joined(attached)
+                    return attached
+            finally:
+                self._leave_later(channel)
+        raise Unavailable("closed")
+
+    def _is_known(self, channel: Channel) -> bool:
+        return self._channels.get(channel.topic) is channel
 
     def _channel(self, topic: str) -> Channel:
         channel = self._channels.get(topic)
@@ -250,7 +274,10 @@ class Hub:
         self._leave_later(channel)
 
     def _leave_later(self, channel: Channel) -> None:
-        if not channel.listeners and channel.linger is None and self._loop is not None:
+        """Unless somebody listens, or comes before."""
+        if channel.listeners or channel.linger is not None or not self._is_known(channel):
+            return
+        if self._loop is not None:
             channel.linger = self._loop.call_later(self._linger, self._lingered, channel)
 
     def _lingered(self, channel: Channel) -> None:
@@ -260,28 +287,30 @@ class Hub:
     async def _leave(self, channel: Channel) -> None:
         async with channel.lock:
             # Taken again under the lock: somebody may have come meanwhile.
-            if channel.listeners or self._channels.get(channel.topic) is not channel:
+            if channel.listeners or channel.linger is not None or not self._is_known(channel):
                 return
             channel.joined = False
+            if channel.recovery is not None:
+                channel.recovery.cancel()
             await self._backend.unsubscribe([channel.topic])
             # Only now: whoever comes meanwhile waits for the lock, and subscribes after this.
-            del self._channels[channel.topic]
+            self._channels.pop(channel.topic, None)
 
     async def _join(self, channel: Channel) -> None:
-        """Subscribe, and only then read where the topic stands: no event can fall between."""
-        goes_on = bool(channel.listeners)
-        try:
-            await self._backend.subscribe([channel.topic])
-            page = await self._backend.history(channel.topic, channel.cursor if goes_on else None)
-        except BaseException:
-            self._leave_later(channel)
-            raise
+        """Subscribe, and only then read where the topic stands: no event can fall between.
+
+        Not `joined` after it where the broker went away meanwhile. Raises `Unavailable`.
+        """
+        era = self._era
+        await self._backend.subscribe([channel.topic])
+        if era != self._era:
+            return
         channel.joined = True
-        if goes_on:
-            self._take_page(channel, page)
-        else:
-            self._set_cursor(channel, page.position)
-        self._drain(channel)
+        recovery = self._recover_soon(channel)
+        await asyncio.wait([recovery], timeout=PATIENCE)
+        if not recovery.done() or recovery.cancelled() or not recovery.result():
+            channel.joined = False
+            raise Unavailable("the broker does not say where the topic stands")
 
     async def _missed(self, channel: Channel, since: Position | None) -> Attached:
         """What came between `since` and the cursor, as it is when this returns."""
@@ -293,7 +322,8 @@ class Hub:
             missed = self._up_to_cursor(channel, page)
         if missed is None:
             return Attached(channel.cursor, [], False)
-        return Attached(channel.cursor, missed, True)
+        # Who was told more elsewhere than has arrived here yet is not to be told it again.
+        return Attached(max(channel.cursor, since, key=lambda p: p.offset), missed, True)
 
     def _up_to_cursor(self, channel: Channel, page: Page) -> list[Message] | None:
         """The page with what has arrived here since, without what has not."""
@@ -312,20 +342,19 @@ class Hub:
             return
         if not message.offset:
             self._tell(channel, message)
-        elif not channel.joined or channel.recovering:
+        elif channel.recovery is None and channel.cursor.epoch:
+            self._take(channel, message)
+        elif len(channel.waiting) < RING:
             channel.waiting.append(message)
         else:
-            self._take(channel, message)
+            channel.waiting.clear()  # the history has them
+            channel.behind = True
 
     def _take(self, channel: Channel, message: Message) -> None:
         cursor = channel.cursor
-        if message.epoch != cursor.epoch:
-            self._recover_soon(channel, message)
-        elif message.offset <= cursor.offset:
-            pass  # known already
-        elif message.prev > cursor.offset:
-            self._recover_soon(channel, message)
-        else:
+        if message.epoch != cursor.epoch or message.prev > cursor.offset:
+            self._recover_soon(channel)
+        elif message.offset > cursor.offset:  # else it is known already
             channel.seen = True
             channel.cursor = Position(message.epoch, message.offset)
             channel.ring.append(message)
@@ -352,8 +381,8 @@ class Hub:
     def _tell_it_now(self, channel: Channel) -> None:
         assert self._loop is not None
         message, channel.latest = channel.latest, None
-        channel.told_at = self._loop.time()
         if message is not None:
+            channel.told_at = self._loop.time()
             self._tell_all(channel, message)
 
     def _tell_all(self, channel: Channel, message: Message) -> None:
@@ -363,91 +392,97 @@ class Hub:
             except Exception as error:
                 failure("a listener failed", error, topic=channel.topic)
 
-    def _set_cursor(self, channel: Channel, position: Position) -> None:
-        if position.epoch != channel.cursor.epoch or position.offset != channel.cursor.offset:
-            channel.ring.clear()
-        channel.cursor = position
-        channel.seen = True
-
-    def _drain(self, channel: Channel) -> None:
-        waiting, channel.waiting = channel.waiting, []
-        for number, message in enumerate(waiting):
-            if channel.recovering or not channel.joined:
-                channel.waiting.extend(waiting[number:])
-                return
-            self._take(channel, message)
-
     # --- what is missing
 
-    def _recover_soon(self, channel: Channel, message: Message | None = None) -> None:
-        if message is not None:
-            channel.waiting.append(message)
-        if not channel.recovering:
-            channel.recovering = True
-            self._spawn(self._recover(channel))
+    def _recover_soon(self, channel: Channel) -> "asyncio.Task[bool]":
+        """What is there by now and was not told is fetched, or its loss is told."""
+        channel.behind = True
+        if channel.recovery is None:
+            channel.recovery = self._spawn(self._recover(channel))
+        return channel.recovery
 
-    async def _recover(self, channel: Channel) -> None:
-        """Fetch what is missing behind the cursor; a gap where it cannot be had."""
+    async def _recover(self, channel: Channel) -> bool:
+        """Whether that could be asked."""
         try:
-            page = await self._persist(lambda: self._backend.history(channel.topic, channel.cursor))
+            while channel.behind:
+                channel.behind = False
+                channel.waiting.clear()  # it is in the history that is asked for now
+                page = await self._persist(
+                    lambda: self._backend.history(channel.topic, channel.cursor)
+                )
+                if page is None:
+                    return False
+                self._take_page(channel, page)
         finally:
-            channel.recovering = False
-        if page is not None:
-            self._take_page(channel, page)
-            self._drain(channel)
+            channel.recovery = None
+        waiting, channel.waiting = channel.waiting, []
+        for message in waiting:
+            if channel.recovery is None:  # else it is in the history, too
+                self._take(channel, message)
+        return True
 
     async def _persist(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """What the broker answers, at last; None once it is known to be away: everything is
         asked anew when it is back."""
         wait = RETRY
-        while self.up:
+        while True:
             try:
                 return await ask()
             except Exception as error:
                 if not isinstance(error, Unavailable):
                     failure("the broker's answer was not understood", error)
+            if not self.up:
+                return None
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(2 * wait, 2.0)
-        return None
 
     def _take_page(self, channel: Channel, page: Page) -> None:
         if page.gap:
-            self._set_cursor(channel, page.position)
-            logger.warning("events of topic %s are lost", escaped(channel.topic))
-            for listener in list(channel.listeners):
-                try:
-                    listener.gap(page.position)
-                except Exception as error:
-                    failure("a listener failed", error, topic=channel.topic)
-            return
+            self._lose(channel, page.position)
         for message in page.messages:
             self._take(channel, message)
+
+    def _lose(self, channel: Channel, now: Position) -> None:
+        """Go on from `now`, and tell those who listen that they missed something before it."""
+        known, channel.cursor = channel.cursor, now
+        channel.seen = True
+        channel.latest = None
+        channel.ring.clear()
+        if not known.epoch or not channel.listeners:
+            return
+        logger.warning("events of topic %s are lost", escaped(channel.topic))
+        for listener in list(channel.listeners):
+            try:
+                listener.gap(now)
+            except Exception as error:
+                failure("a listener failed", error, topic=channel.topic)
 
     def _changed(self, up: bool) -> None:
         """The broker has gone, or is back: then all that was asked of it is asked again."""
         self.up = up
+        self._era += 1
         for channel in self._channels.values():
             channel.joined = False
         if up:
-            self._spawn(self._rejoin())
+            self._spawn(self._rejoin(self._era))
 
-    async def _rejoin(self) -> None:
+    async def _rejoin(self, era: int) -> None:
         wanted = [c for c in self._channels.values() if c.listeners and not c.joined]
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
-            topics = [channel.topic for channel in some]
-
-            async def subscribed(topics: Sequence[str] = topics) -> list[Position]:
-                await self._backend.subscribe(topics)
-                return await self._backend.positions(topics)
-
-            positions = await self._persist(subscribed)
-            if positions is None:
+            positions = await self._persist(lambda some=some: self._asked_anew(some))  # type: ignore[misc]
+            if positions is None or era != self._era:
                 return
-            for channel, position in zip(some, positions, strict=True):
+            for channel, position in positions:
                 channel.joined = True  # claimed only once it is so
-                if position != channel.cursor or channel.waiting:
+                if position != channel.cursor:
                     self._recover_soon(channel)
+
+    async def _asked_anew(self, some: Sequence[Channel]) -> list[tuple[Channel, Position]]:
+        wanted = [channel for channel in some if channel.listeners]
+        topics = [channel.topic for channel in wanted]
+        await self._backend.subscribe(topics)
+        return list(zip(wanted, await self._backend.positions(topics), strict=True))
 
     async def _audit(self) -> None:
         while True:
@@ -474,10 +509,11 @@ class Hub:
             if channel.joined and position != channel.cursor:
                 self._recover_soon(channel)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def topics(self) -> Iterable[str]:
         """Those that somebody here listens to."""

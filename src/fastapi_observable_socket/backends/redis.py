@@ -8,19 +8,21 @@ pipelined connection for commands and one for what is subscribed, however many p
 
 import asyncio
 import contextlib
+import hashlib
 import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from .._log import failure, logger
-from ._backend import Keep, Message, Page, Position, Receipt, Uncertain, Unavailable
+from fastapi_observable_socket._log import failure, logger
+
+from ._backend import Keep, Message, Page, Position, Receipt, Unavailable, Uncertain
 
 try:
     import hiredis
-    import redis.asyncio as aioredis
-    from redis.asyncio.sentinel import Sentinel
+    from redis.asyncio import sentinel
+    from redis.asyncio.connection import ConnectionPool, parse_url
 except ModuleNotFoundError as missing:
     raise ImportError(
         f"no module {missing.name!r}: install fastapi-observable-socket[redis]"
@@ -43,7 +45,8 @@ redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[3], offset .. '-0', 'd', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])
 if ARGV[8] ~= '' then redis.call('SET', KEYS[3], epoch .. ' ' .. offset, 'PX', ARGV[8]) end
-local heard = redis.call('PUBLISH', ARGV[1], offset .. ' ' .. (offset - 1) .. ' ' .. epoch .. ' ' .. ARGV[2])
+local text = offset .. ' ' .. (offset - 1) .. ' ' .. epoch .. ' ' .. ARGV[2]
+local heard = redis.call('PUBLISH', ARGV[1], text)
 return {epoch, offset, heard}
 """
 """KEYS: stream, meta, message id. ARGV: channel, data, size, ttl ms, new epoch, incarnation,
@@ -56,6 +59,8 @@ if not epoch or incarnation ~= ARGV[4] then
   redis.call('HSET', KEYS[2], 'e', ARGV[3], 'i', ARGV[4], 'o', 0)
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
   epoch, offset = ARGV[3], 0
+elseif redis.call('PTTL', KEYS[2]) < ARGV[5] / 2 then
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
 end
 offset = tonumber(offset)
 if ARGV[1] == '' then return {epoch, offset} end
@@ -69,10 +74,18 @@ for _, entry in ipairs(entries) do reply[#reply + 1] = entry[2][2] end
 return reply
 """
 """KEYS: stream, meta. ARGV: since epoch ('' for the position alone), since offset, new epoch,
-incarnation, meta ttl ms. Gives epoch, offset, whether there is a gap, and the events."""
+incarnation, meta ttl ms. Gives epoch, offset, whether there is a gap, and the events. A topic
+that is asked about keeps its epoch, also where nobody publishes for days."""
+
+SCRIPTS = {
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    for script in (PUBLISH, HISTORY)
+}
+
+AWAY = "the broker is away"
 
 COMMAND_TIMEOUT = 3.0
-"""Seconds in which an answer must come; else the connection counts as dead."""
+"""Seconds of silence, with an answer due, after which a connection counts as dead."""
 
 PROBE_EVERY = 5.0
 """Seconds between two tests of the way: a connection that TCP holds for good may be deaf."""
@@ -80,8 +93,25 @@ PROBE_EVERY = 5.0
 META_TTL_MS = 24 * 3600 * 1000
 ID_TTL_MS = 5 * 60 * 1000
 
-NOT_NOW = ("LOADING", "READONLY", "OOM", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "BUSY")
-"""Error words of a server that did nothing, and may do it later or elsewhere."""
+FIRST_WAIT, LAST_WAIT = 0.05, 2.0
+"""Seconds before a new attempt to connect: after the first failure, and after many."""
+
+STEADY = 1.0
+"""Seconds for which a connection has to hold, for the next loss to be a first one again."""
+
+TICKS = 3
+"""Looks at a silent connection before it is given up. Counted, not timed: an event loop that was
+held up for long has not listened, and that is no fault of the connection."""
+
+NOT_ALIKE = 3
+"""Attempts in a row whose connections lead to different servers, before that is believed. During
+a failover it happens once."""
+
+NOT_DONE = ("LOADING", "READONLY", "OOM", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "BUSY")
+"""Error words of a server that did nothing: a script's first write is refused, or none."""
+
+ELSEWHERE = ("READONLY", "NOAUTH", "MASTERDOWN")
+"""Error words after which another server is the one to ask, or another sign-in."""
 
 
 class Lost(Exception):
@@ -93,33 +123,36 @@ class Lost(Exception):
 
 
 class Link:
-    """One pipelined connection. Answers come in the order of the commands; what is pushed to
-    subscribers goes to `on_push`. `lost` is resolved with the reason when it ends."""
+    """One pipelined connection. Answers come in the order of the commands. `lost` is resolved
+    with the reason when it ends, also when nothing is heard for `patience` seconds though an
+    answer is due; then what was asked raises `Lost`."""
 
-    def __init__(self, connection: Any, on_push: Callable[[list[Any]], None] | None = None) -> None:
+    def __init__(self, connection: Any, patience: float) -> None:
         self._connection = connection
         self._reader: asyncio.StreamReader = connection._reader
         self._writer: asyncio.StreamWriter = connection._writer
         self._parser = hiredis.Reader(notEnoughData=_NOTHING)
-        self._on_push = on_push
-        self._pending: deque[asyncio.Future[Any]] = deque()
+        self._pending: deque[tuple[asyncio.Future[Any], int]] = deque()
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
+        self._patience = patience
+        self._silent = 0
+        self._timer = self._loop.call_later(patience / TICKS, self._tick)
         self.lost: asyncio.Future[str] = self._loop.create_future()
-        self.heard_at = self._loop.time()
         self._reading = self._loop.create_task(self._read())
 
-    def send(self, *command: Any) -> "asyncio.Future[Any]":
-        """Write a command; the future is its answer. Many of one turn leave in one write."""
+    def send(self, *command: Any, replies: int = 1) -> "asyncio.Future[Any]":
+        """Write a command; the future is its answer, or the last of its `replies`."""
         answer: asyncio.Future[Any] = self._loop.create_future()
         if self.lost.done():
             answer.set_exception(Lost(self.lost.result(), sent=False))
             return answer
-        self._pending.append(answer)
+        self._pending.append((answer, replies))
         self.write(command)
         return answer
 
     def write(self, command: Sequence[Any]) -> None:
+        """Write what has no answer. All of one turn leaves in one piece."""
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(tuple(command)))
@@ -136,39 +169,46 @@ class Link:
         why = "the server closed the connection"
         try:
             while data := await self._reader.read(256 * 1024):
-                self.heard_at = self._loop.time()
+                self._silent = 0
                 self._parser.feed(data)
                 while (reply := self._parser.gets()) is not _NOTHING:
                     self._take(reply)
-        except asyncio.CancelledError:
-            why = "closed"
-            raise
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
         finally:
             self.end(why)
 
     def _take(self, reply: Any) -> None:
-        if self._on_push is not None and isinstance(reply, list):
-            self._on_push(reply)
-        elif self._pending:
-            answer = self._pending.popleft()
-            if answer.done():
-                return
-            if isinstance(reply, hiredis.ReplyError):
-                answer.set_exception(reply)
-            else:
-                answer.set_result(reply)
+        if not self._pending:
+            raise ValueError(f"an answer that nobody asked for: {reply!r}")
+        answer, _ = self._pending.popleft()
+        if answer.done():
+            return  # whoever asked has gone
+        if isinstance(reply, hiredis.ReplyError):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+
+    def _due(self) -> bool:
+        return bool(self._pending)
+
+    def _tick(self) -> None:
+        self._silent = self._silent + 1 if self._due() else 0
+        if self._silent > TICKS:
+            self.end("no answer in time")
+        else:
+            self._timer = self._loop.call_later(self._patience / TICKS, self._tick)
 
     def end(self, why: str) -> None:
         """Drop it at once; what was asked is lost."""
         if self.lost.done():
             return
         self.lost.set_result(why)
+        self._timer.cancel()
         self._writer.transport.abort()
         if self._reading is not asyncio.current_task():
             self._reading.cancel()
-        for answer in self._pending:
+        for answer, _ in self._pending:
             if not answer.done():
                 answer.set_exception(Lost(why))
                 answer.exception()  # whoever still waits is told; others need not hear of it
@@ -177,13 +217,52 @@ class Link:
     async def ended(self) -> None:
         """Until nothing of it is left."""
         self.end("closed")
-        with contextlib.suppress(asyncio.CancelledError, Exception):
+        try:
             await asyncio.wait([self._reading])
-        with contextlib.suppress(Exception):
-            await self._connection.disconnect(nowait=True)
+        finally:
+            await _drop(self._connection)
+
+
+class PushLink(Link):
+    """The connection to which the server tells what is published: `on_push` gets channel and
+    text. Confirmations count by their order, so one of an earlier SUBSCRIBE is never taken for
+    that of a later one."""
+
+    def __init__(
+        self, connection: Any, patience: float, on_push: Callable[[bytes, bytes], None]
+    ) -> None:
+        super().__init__(connection, patience)
+        self._on_push = on_push
+        self._confirmed = 0
+        self.probing = False
+        """Whether something is on its way here that has to arrive."""
+
+    def subscribe(self, channels: Sequence[bytes]) -> "asyncio.Future[Any]":
+        """The future is resolved when all are confirmed."""
+        return self.send("SUBSCRIBE", *channels, replies=len(channels))
+
+    def _take(self, reply: Any) -> None:
+        kind = reply[0] if isinstance(reply, list) else None
+        if kind == b"message":
+            self._on_push(reply[1], reply[2])
+        elif kind == b"subscribe":
+            self._confirmed += 1
+            if self._confirmed == self._pending[0][1]:
+                self._confirmed = 0
+                super()._take(reply)
+        elif kind is None:
+            super()._take(reply)
+
+    def _due(self) -> bool:
+        return self.probing or super()._due()
 
 
 _NOTHING: Any = object()
+
+
+async def _drop(connection: Any) -> None:
+    with contextlib.suppress(Exception):
+        await connection.disconnect(nowait=True)
 
 
 class RedisBackend:
@@ -191,14 +270,15 @@ class RedisBackend:
 
         SocketRouter(backend=RedisBackend("redis://localhost:6379/0"))
 
-    `url` is redis-py's (`redis://`, `rediss://`, `unix://`); with `sentinels`, addresses as
-    `(host, port)`, it is that of the master named `master`, found anew after each loss, and
-    `url` gives the credentials. `prefix` begins all keys and channels.
+    `url` is redis-py's (`redis://`, `rediss://`, `unix://`), `options` are its connection's; with
+    `sentinels`, addresses as `(host, port)`, it is that of the master named `master`, found anew
+    after each loss, and `url` gives the credentials. `prefix` begins all keys and channels.
 
     A restarted server may have an older history than its clients: every topic then begins a
     new epoch, so that clients are told of a gap. `incarnation_check=False` trusts the server's
     persistence instead (one node, `appendonly yes`): a restart is no gap then, and a crash of the
-    machine may lose in silence what was not on disk.
+    machine may lose in silence what was not on disk. It is for all processes or for none, and has
+    to be off where a proxy leads each connection to a server of its own.
     """
 
     remote = True
@@ -225,16 +305,18 @@ class RedisBackend:
         self._probe_every = probe_every
         self._on_message: Callable[[Message], None] = lambda _: None
         self._on_state: Callable[[bool], None] = lambda _: None
+        self._task: asyncio.Task[None] | None = None
+        self._tried: asyncio.Event = asyncio.Event()
+        self._links: list[Link] = []
         self._commands: Link | None = None
-        self._pushes: Link | None = None
-        self._confirming: dict[bytes, asyncio.Future[None]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._scripts: dict[str, bytes] = {}
+        self._pushes: PushLink | None = None
         self._incarnation = "-"
+        self._not_alike = 0
+        self._said = ""
+        # Redis has channels for all its databases together, keys in each.
+        database = parse_url(url).get("db", options.get("db", 0))
+        self._channels = f"{prefix}c{database}:".encode()
         self._probe = f"{prefix}probe:{secrets.token_hex(8)}".encode()
-        self._channels = f"{prefix}c:".encode()
-        self._probed: asyncio.Future[None] | None = None
-        self._first: asyncio.Future[None] | None = None
 
     # --- beginning and ending
 
@@ -242,110 +324,125 @@ class RedisBackend:
         self, on_message: Callable[[Message], None], on_state: Callable[[bool], None]
     ) -> None:
         self._on_message, self._on_state = on_message, on_state
-        self._commands = self._pushes = None
-        self._first = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._keep_connected())
-        self._tasks = {task}
+        self._links, self._commands, self._pushes = [], None, None
+        self._tried = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_connected())
         with contextlib.suppress(TimeoutError):
             # Long enough for a server that is there: the first to publish finds it open.
-            await asyncio.wait_for(asyncio.shield(self._first), self._timeout)
+            await asyncio.wait_for(self._tried.wait(), self._timeout)
 
     async def close(self) -> None:
-        tasks, self._tasks = self._tasks, set()
-        for task in tasks:
+        task, self._task = self._task, None
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait([task])
 
     async def _keep_connected(self) -> None:
-        wait = 0.05
+        loop = asyncio.get_running_loop()
+        wait = FIRST_WAIT
         while True:
-            connected = False
-            try:
-                await self._connect()
-                connected = True
-                wait = 0.05
-                self._tell(True)
-                await self._watch()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                logger.warning("redis: %s: %s", type(error).__name__, error)
-            finally:
-                await self._disconnect(connected)
+            began = loop.time()
+            why = await self._connected()
+            if why != self._said:
+                logger.warning("redis: %s", why)
+                self._said = why
+            if loop.time() - began > STEADY:
+                wait = FIRST_WAIT
             await asyncio.sleep(wait * random.uniform(0.5, 1))
-            wait = min(2 * wait, 2.0)
+            wait = min(2 * wait, LAST_WAIT)
 
-    def _tell(self, up: bool) -> None:
-        self._on_state(up)
-        if self._first is not None and not self._first.done():
-            self._first.set_result(None)
+    async def _connected(self) -> str:
+        """Connect and stay so; why that has come to its end."""
+        try:
+            async with asyncio.timeout(3 * self._timeout):
+                commands, pushes = await self._connect()
+            self._commands, self._pushes = commands, pushes
+            self._said = ""
+            self._on_state(True)
+            self._tried.set()
+            return await self._watch(commands, pushes)
+        except Exception as error:
+            return str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
+        finally:
+            self._tried.set()
+            await self._disconnect()
 
-    async def _connect(self) -> None:
-        async with asyncio.timeout(max(self._timeout, 5.0)):
-            commands = Link(await self._opened())
-            self._commands = commands
-            pushes = self._pushes = Link(await self._opened(), self._pushed)
-            run_ids = [await self._run_id(commands), ""]
-            for name, script in (("publish", PUBLISH), ("history", HISTORY)):
-                self._scripts[name] = await commands.send("SCRIPT", "LOAD", script)
-            self._incarnation = run_ids[0] or "-"
-            await self._subscribe_link(pushes, [self._probe])
+    async def _connect(self) -> tuple[Link, PushLink]:
+        where = await self._find_master() if self._sentinels else {}
+        commands = Link(await self._opened(where), self._timeout)
+        self._links.append(commands)
+        pushes = PushLink(await self._opened(where), self._timeout, self._pushed)
+        self._links.append(pushes)
+        self._incarnation = await self._which(commands, pushes)
+        for script in SCRIPTS:
+            await commands.send("SCRIPT", "LOAD", script)
+        await pushes.subscribe([self._probe])
+        return commands, pushes
 
-    async def _opened(self) -> Any:
+    async def _opened(self, where: dict[str, Any]) -> Any:
         """A connection that is open and signed in."""
-        options = {"socket_connect_timeout": self._timeout, "retry": None, **self._options}
-        if self._sentinels:
-            host, port = await self._find_master()
-            options |= {"host": host, "port": port}
-        client = aioredis.Redis.from_url(self._url, protocol=2, **options)
-        pool = client.connection_pool
-        pool.connection_kwargs |= {k: v for k, v in options.items() if k in ("host", "port")}
-        connection = pool.make_connection()
+        bounds = {"socket_connect_timeout": self._timeout, "socket_timeout": self._timeout}
+        pool = ConnectionPool.from_url(self._url, **{**bounds, **self._options})
+        pool.connection_kwargs |= {"protocol": 2, **where}
+        connection: Any = pool.connection_class(**pool.connection_kwargs)
         try:
             await connection.connect()
-        except aioredis.RedisError as error:
-            raise Unavailable(str(error)) from error
+        except BaseException:
+            await _drop(connection)
+            raise
         return connection
 
-    async def _find_master(self) -> tuple[str, int]:
-        sentinel = Sentinel(self._sentinels, socket_timeout=self._timeout)
+    async def _find_master(self) -> dict[str, Any]:
+        make: Any = sentinel.Sentinel
+        those = make(self._sentinels, socket_timeout=self._timeout)
         try:
-            host, port = await sentinel.discover_master(self._master)
-            return str(host), int(port)
+            host, port = await those.discover_master(self._master)
+            return {"host": host, "port": port}
         finally:
-            for each in sentinel.sentinels:
+            for each in those.sentinels:
                 await each.aclose()
 
-    async def _run_id(self, link: Link) -> str:
+    async def _which(self, commands: Link, pushes: Link) -> str:
+        """Which run of which server this is. Not checked where that cannot be told."""
         if not self._checks:
-            return ""
+            return "-"
+        # In this order, and the first twice: it was there all the time the second was.
+        ids = {await self._run_id(link) for link in (commands, pushes, commands)}
+        self._not_alike = self._not_alike + 1 if len(ids) > 1 else 0
+        if 0 < self._not_alike < NOT_ALIKE:
+            raise Lost("two connections lead to two servers")
+        if self._not_alike or not all(ids):
+            self._checks = False
+            logger.error(
+                "redis: the server's run_id %s, so a restart with an older history goes unnoticed "
+                "from now on: use incarnation_check=False in all processes",
+                "differs between connections" if self._not_alike else "cannot be read",
+            )
+            return "-"
+        return ids.pop()
+
+    async def _run_id(self, link: Link) -> str:
+        """Empty where it is not told."""
         try:
             info = (await link.send("INFO", "server")).decode()
         except hiredis.ReplyError as refused:
-            logger.warning("redis: INFO is refused, restarts go unnoticed: %s", refused)
+            if _says(str(refused), NOT_DONE):
+                raise
             return ""
         found = [line[7:].strip() for line in info.splitlines() if line.startswith("run_id:")]
         return found[0] if found else ""
 
-    async def _disconnect(self, was_up: bool) -> None:
-        links = [link for link in (self._commands, self._pushes) if link is not None]
-        self._commands = self._pushes = None
+    async def _disconnect(self) -> None:
+        was_up, links = self._commands is not None, self._links
+        self._links, self._commands, self._pushes = [], None, None
+        for link in links:
+            link.end("closed")
         if was_up:
             self._on_state(False)
-        for waiting in self._confirming.values():
-            if not waiting.done():
-                waiting.set_exception(Unavailable("the broker is away"))
-                waiting.exception()
-        self._confirming.clear()
-        for link in links:
-            await link.ended()
+        await asyncio.gather(*(link.ended() for link in links))
 
-    async def _watch(self) -> None:
-        """Until the way is lost, or is found to be deaf."""
-        commands, pushes = self._commands, self._pushes
-        assert commands is not None
-        assert pushes is not None
+    async def _watch(self, commands: Link, pushes: PushLink) -> str:
+        """Until the way is lost, or is found to be deaf; why."""
         while True:
             done, _ = await asyncio.wait(
                 {commands.lost, pushes.lost},
@@ -353,28 +450,17 @@ class RedisBackend:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if done:
-                raise Unavailable(next(iter(done)).result())
-            self._probed = asyncio.get_running_loop().create_future()
-            async with asyncio.timeout(self._timeout):
-                await commands.send("PUBLISH", self._probe, b"?")
-                await self._probed
+                return done.pop().result()
+            pushes.probing = True
+            await commands.send("PUBLISH", self._probe, b"")
 
     # --- what comes
 
-    def _pushed(self, reply: list[Any]) -> None:
-        kind, channel = reply[0], reply[1]
-        if kind == b"message":
-            if channel == self._probe:
-                if self._probed is not None and not self._probed.done():
-                    self._probed.set_result(None)
-                return
-            self._received(channel, reply[2])
-        elif kind == b"subscribe":
-            waiting = self._confirming.pop(channel, None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(None)
-
-    def _received(self, channel: bytes, text: bytes) -> None:
+    def _pushed(self, channel: bytes, text: bytes) -> None:
+        if channel == self._probe:
+            if self._pushes is not None:
+                self._pushes.probing = False
+            return
         try:
             offset, prev, epoch, data = text.split(b" ", 3)
             topic = channel[len(self._channels) :].decode()
@@ -389,18 +475,18 @@ class RedisBackend:
     async def publish(
         self, topic: str, data: bytes, *, keep: Keep | None, message_id: str = ""
     ) -> Receipt:
+        channel = self._channel(topic)
         if keep is None:
             receivers = await self._ask(
-                lambda link: link.send("PUBLISH", self._channel(topic), b"0 0 - " + data), True
+                lambda link: link.send("PUBLISH", channel, b"0 0  " + data), changes=True
             )
             return Receipt(None, receivers)
         epoch, offset, receivers = await self._ask(
             lambda link: self._run(
                 link,
-                "publish",
                 PUBLISH,
-                [*self._keys(topic), f"{self._prefix}{{{topic}}}:i:{message_id}"],
-                self._channel(topic),
+                [*self._keys(topic), self._id_key(topic, message_id)],
+                channel,
                 data,
                 max(1, keep.size),
                 max(1, int(keep.ttl * 1000)),
@@ -409,39 +495,27 @@ class RedisBackend:
                 META_TTL_MS,
                 ID_TTL_MS if message_id else "",
             ),
-            True,
+            changes=True,
         )
         known = None if receivers < 0 else receivers
         return Receipt(Position(epoch.decode(), offset), known)
 
     async def subscribe(self, topics: Sequence[str]) -> None:
-        link = self._pushes
-        if link is None:
-            raise Unavailable("the broker is away")
+        if self._pushes is None:
+            raise Unavailable(AWAY)
+        if not topics:
+            return
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._subscribe_link(link, [self._channel(topic) for topic in topics])
-        except TimeoutError:
-            link.end("no answer to SUBSCRIBE")
-            raise Unavailable("the broker does not answer") from None
-
-    async def _subscribe_link(self, link: Link, channels: Sequence[bytes]) -> None:
-        waiting = []
-        loop = asyncio.get_running_loop()
-        for channel in channels:
-            if channel not in self._confirming:
-                self._confirming[channel] = loop.create_future()
-            waiting.append(self._confirming[channel])
-        link.write(("SUBSCRIBE", *channels))
-        for each in waiting:
-            await asyncio.shield(each)
+            await self._pushes.subscribe([self._channel(topic) for topic in topics])
+        except (Lost, hiredis.ReplyError) as error:
+            raise Unavailable(str(error)) from None
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
         if self._pushes is not None and topics:
             self._pushes.write(("UNSUBSCRIBE", *(self._channel(topic) for topic in topics)))
 
     async def history(self, topic: str, since: Position | None) -> Page:
-        reply = await self._ask(lambda link: self._history(link, topic, since), False)
+        reply = await self._ask(lambda link: self._run(link, *self._history(topic, since)))
         epoch, offset = reply[0].decode(), reply[1]
         position = Position(epoch, offset)
         if since is None:
@@ -456,14 +530,14 @@ class RedisBackend:
 
     async def positions(self, topics: Sequence[str]) -> list[Position]:
         async def ask(link: Link) -> list[Any]:
-            return await asyncio.gather(*(self._history(link, topic, None) for topic in topics))
+            return await asyncio.gather(
+                *(self._run(link, *self._history(topic, None)) for topic in topics)
+            )
 
-        return [Position(e.decode(), o) for e, o, *_ in await self._ask(ask, False)]
+        return [Position(e.decode(), o) for e, o in await self._ask(ask)]
 
-    def _history(self, link: Link, topic: str, since: Position | None) -> Awaitable[Any]:
-        return self._run(
-            link,
-            "history",
+    def _history(self, topic: str, since: Position | None) -> tuple[Any, ...]:
+        return (
             HISTORY,
             self._keys(topic),
             since.epoch or "?" if since else "",
@@ -475,31 +549,25 @@ class RedisBackend:
 
     # --- asking
 
-    async def _ask(self, ask: Callable[[Link], Awaitable[Any]], changes: bool) -> Any:
+    async def _ask(self, ask: Callable[[Link], Awaitable[Any]], changes: bool = False) -> Any:
         """The answer. `changes`: not to have one is `Uncertain` where it may have been done."""
         link = self._commands
         if link is None:
-            raise Unavailable("the broker is away")
+            raise Unavailable(AWAY)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await ask(link)
-        except TimeoutError:
-            link.end("no answer in time")
-            raise (Uncertain if changes else Unavailable)("the broker does not answer") from None
+            return await ask(link)
         except Lost as lost:
-            kind = Uncertain if changes and lost.sent else Unavailable
-            raise kind(str(lost)) from None
+            raise (Uncertain if changes and lost.sent else Unavailable)(str(lost)) from None
         except hiredis.ReplyError as refused:
-            word = str(refused).partition(" ")[0]
-            if word in ("READONLY", "NOAUTH", "MASTERDOWN"):
-                link.end(str(refused))  # another server is the one to ask, or another sign-in
-            raise Unavailable(str(refused)) from None
+            why = str(refused)
+            if _says(why, ELSEWHERE):
+                link.end(why)
+            halfway = "user_script" in why and not _says(why, NOT_DONE)
+            raise (Uncertain if changes and halfway else Unavailable)(why) from None
 
-    async def _run(
-        self, link: Link, name: str, script: str, keys: Sequence[str], *arguments: Any
-    ) -> Any:
+    async def _run(self, link: Link, script: str, keys: Sequence[str], *arguments: Any) -> Any:
         try:
-            return await link.send("EVALSHA", self._scripts[name], len(keys), *keys, *arguments)
+            return await link.send("EVALSHA", SCRIPTS[script], len(keys), *keys, *arguments)
         except hiredis.ReplyError as refused:
             if not str(refused).startswith("NOSCRIPT"):
                 raise
@@ -510,4 +578,12 @@ class RedisBackend:
 
     def _keys(self, topic: str) -> list[str]:
         # In braces: what belongs to a topic must be one slot, should this ever be a cluster.
-        return [f"{self._prefix}{{{topic}}}:s", f"{self._prefix}{{{topic}}}:m"]
+        return [f"{self._prefix}s:{{{topic}}}", f"{self._prefix}m:{{{topic}}}"]
+
+    def _id_key(self, topic: str, message_id: str) -> str:
+        # With the length: clients choose ids, and none may be that of another topic.
+        return f"{self._prefix}i:{len(topic)}:{{{topic}}}{message_id}"
+
+
+def _says(refusal: str, words: Sequence[str]) -> bool:
+    return any(word in refusal for word in words)
