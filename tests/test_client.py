@@ -971,6 +971,19 @@ def test_a_stream_that_was_never_read_is_never_asked_for(run: Run):
     run(main())
 
 
+@pytest.mark.parametrize(("limits", "window"), [({"window": 4}, 4), ({}, 1024)])
+def test_a_window_is_no_larger_than_the_servers(run: Run, limits: dict[str, int], window: int):
+    async def hello(peer: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        await say(ws, uuid=frame["uuid"], status=200, payload={"limits": limits})
+
+    async def main() -> None:
+        async with talking(knows(_hello=hello)) as (socket, peer):
+            assert [item async for item in socket.stream("echo", 1, window=5000)] == [1]
+            assert peer.frames[-1]["headers"]["$window"] == window
+
+    run(main())
+
+
 @pytest.mark.parametrize("numbers", [[0, 2], [1], [0, 0], [0, 1, 2, 3, 4]])
 def test_items_that_cannot_be_trusted_end_and_cancel_the_stream(run: Run, numbers: list[int]):
     async def odd(peer: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:

@@ -39,6 +39,9 @@ from ._wire import Header, Request, encode
 
 StateListener = Callable[[State, End | None], Any]
 
+LARGEST_WINDOW = 1024
+"""What a server takes that does not say."""
+
 SOONEST = 1.0
 """Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
 
@@ -222,6 +225,10 @@ class Desk:
         on_progress: Callable[[Heard], None] | None,
     ) -> Streamed:
         """A stream that is yet to be started."""
+        # A server takes no larger one than its own, and would wait for acknowledgements that we
+        # thought were not due yet.
+        limits = {} if self.session is None else self.session.limits
+        window = min(window, max(1, limits.get("window", LARGEST_WINDOW)))
         uuid = self.uuid()
         asked: Header = {**(headers or {}), "$stream": True, "$window": window}
         if on_progress is not None:
