@@ -74,9 +74,9 @@ export function source<T, R>(
     let over = false
     let begun: Begun | undefined
     const end = (last: Last) => {
-      const told = over
+      if (over) return
       over = true
-      if (!told) to.end(last)
+      to.end(last)
     }
     const failed = (error: unknown) => end({ error })
     const wrong = (seq: unknown) => new SocketError(`${route} came to ${seq} where ${count} was due`)
