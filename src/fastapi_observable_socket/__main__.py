@@ -418,28 +418,20 @@ def commands() -> "Typer":
     """The command line as typer knows it."""
     import typer
 
-    Url = Annotated[str, typer.Argument(metavar="URL", help="ws://, wss://, http:// or https://")]
-    Route = Annotated[str, typer.Argument(metavar="ROUTE", help="Such as math/sum.")]
-    Payload = Annotated[
-        str | None, typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from standard input.")
-    ]
-    MessageHeader = Annotated[
-        list[str] | None,
-        typer.Option("--header", "-H", metavar="NAME=VALUE", help="Of the message."),
-    ]
-    HttpHeader = Annotated[
-        list[str] | None,
-        typer.Option("--http-header", metavar="NAME=VALUE", help="For the handshake."),
-    ]
-    Origin = Annotated[
-        str | None, typer.Option(metavar="ORIGIN", help="Origin header of the handshake.")
-    ]
-    Token = Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", envvar="FOS_TOKEN", help="Says who you are, in $hello."),
-    ]
-    Raw = Annotated[bool, typer.Option("--json", help="Print frames just as they came.")]
-    Seconds = Annotated[float, typer.Option(min=0.001, metavar="SECONDS")]
+    url_ = typer.Argument(metavar="URL", help="ws://, wss://, http:// or https://")
+    route_ = typer.Argument(metavar="ROUTE", help="Such as math/sum.")
+    payload_ = typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from standard input.")
+    header_ = typer.Option("--header", "-H", metavar="NAME=VALUE", help="Of the message.")
+    http_header_ = typer.Option("--http-header", metavar="NAME=VALUE", help="For the handshake.")
+    origin_ = typer.Option(metavar="ORIGIN", help="Origin header of the handshake.")
+    token_ = typer.Option(metavar="TOKEN", envvar="FOS_TOKEN", help="Says who you are.")
+    raw_ = typer.Option("--json", help="Print frames just as they came.")
+    timeout_ = typer.Option(min=0.001, metavar="SECONDS")
+    progress_ = typer.Option("--progress", help="Show how far it has come, if the route tells.")
+    first_ = typer.Option(min=0.001, metavar="SECONDS", help="For the first item.")
+    window_ = typer.Option(min=1, metavar="N", help="Items that may be on their way.")
+    count_ = typer.Option(min=1, metavar="N", help="Stop after as many items.")
+    heartbeat_ = typer.Option(min=0.001, metavar="SECONDS", help="Between two PINGs.")
 
     app = typer.Typer(
         add_completion=False,
@@ -450,18 +442,16 @@ def commands() -> "Typer":
 
     @app.command("call")
     def _call(
-        url: Url,
-        route: Route,
-        payload: Payload = None,
-        header: MessageHeader = None,
-        http_header: HttpHeader = None,
-        timeout: Seconds = 10.0,
-        origin: Origin = None,
-        token: Token = None,
-        progress: Annotated[
-            bool, typer.Option("--progress", help="Show how far it has come, if the route tells.")
-        ] = False,
-        raw: Raw = False,
+        url: Annotated[str, url_],
+        route: Annotated[str, route_],
+        payload: Annotated[str | None, payload_] = None,
+        header: Annotated[list[str] | None, header_] = None,
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, timeout_] = 10.0,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
+        progress: Annotated[bool, progress_] = False,
+        raw: Annotated[bool, raw_] = False,
     ) -> None:
         """Send one request and print the payload of its answer.
 
@@ -478,22 +468,16 @@ def commands() -> "Typer":
 
     @app.command("stream")
     def _stream(
-        url: Url,
-        route: Route,
-        payload: Payload = None,
-        header: MessageHeader = None,
-        http_header: HttpHeader = None,
-        timeout: Annotated[
-            float, typer.Option(min=0.001, metavar="SECONDS", help="For the first item.")
-        ] = 10.0,
-        window: Annotated[
-            int, typer.Option(min=1, metavar="N", help="Items that may be on their way.")
-        ] = 64,
-        count: Annotated[
-            int | None, typer.Option(min=1, metavar="N", help="Stop after as many items.")
-        ] = None,
-        origin: Origin = None,
-        token: Token = None,
+        url: Annotated[str, url_],
+        route: Annotated[str, route_],
+        payload: Annotated[str | None, payload_] = None,
+        header: Annotated[list[str] | None, header_] = None,
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, first_] = 10.0,
+        window: Annotated[int, window_] = 64,
+        count: Annotated[int | None, count_] = None,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
     ) -> None:
         """Print the items of a stream as they come, one on each line.
 
@@ -508,15 +492,13 @@ def commands() -> "Typer":
 
     @app.command("listen")
     def _listen(
-        url: Url,
-        http_header: HttpHeader = None,
-        timeout: Seconds = 10.0,
-        origin: Origin = None,
-        token: Token = None,
-        heartbeat: Annotated[
-            float, typer.Option(min=0.001, metavar="SECONDS", help="Between two PINGs.")
-        ] = 45.0,
-        raw: Raw = False,
+        url: Annotated[str, url_],
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, timeout_] = 10.0,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
+        heartbeat: Annotated[float, heartbeat_] = 45.0,
+        raw: Annotated[bool, raw_] = False,
     ) -> None:
         """Print every frame that arrives, until Ctrl-C.
 

@@ -4,7 +4,7 @@ What the user of the client holds: a socket, and the way to one.
 It knows the types that users see; what is done about a call is the desk's part.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -283,7 +283,7 @@ def connect(
     *,
     auth: Auth | None = None,
     headers: Headers | Callable[[], Headers] | None = None,
-    handshake_headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    handshake_headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     timeout: float | None = 30.0,
     open_timeout: float | None = 10.0,
     connect_timeout: float = 10.0,
