@@ -39,6 +39,9 @@ from ._wire import Header, Request, encode
 
 StateListener = Callable[[State, End | None], Any]
 
+FEW = 4
+"""Up to so many calls at the same time are written one by one."""
+
 LARGEST_WINDOW = 1024
 """What a server takes that does not say."""
 
@@ -261,7 +264,8 @@ class Desk:
 
     def _write(self, call: Call) -> None:
         line = self.life.line
-        if line is not None and line.send(call.text):
+        # One at a time, waiting for company would only cost time.
+        if line is not None and line.send(call.text, len(self._ledger) > FEW):
             self._ledger.sent(call)
             if call.oneway:
                 call.left()
