@@ -314,8 +314,9 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
   }
 
   /**
-   * One of `done` and `failed` is called, once. Where items or progress are wanted, an answer that is PENDING is not the
-   * last; the first item ends the wait. Returns the way to leave.
+   * `done` or `failed` is called; of two calls, as where somebody leaves while the line is being lost, the first counts.
+   * Where items or progress are wanted, an answer that is PENDING is not the last; the first item ends the wait for it.
+   * Returns the way to leave.
    */
   #ask(
     uuid: string,
@@ -351,7 +352,6 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
         } else safely(() => onProgress?.(frame.payload))
       },
       fail: (error) => {
-        if (!live) return
         end()
         failed(error)
       },

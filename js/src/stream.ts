@@ -113,7 +113,7 @@ export function source<T, R>(
       took() {
         taken++
         // Half a window, and of the window the server really keeps: else both would wait for ever.
-        if (!over && taken - acked >= (Math.min(window, begun!.limit()) >> 1 || 1)) begun!.ack((acked = taken) - 1)
+        if (!over && taken - acked >= Math.min(window, begun!.limit()) >> 1) begun!.ack((acked = taken) - 1)
       },
       leave() {
         over = true
