@@ -47,6 +47,8 @@ ORDER = [
     "_desk",
     "_socket",
     "_blocking",
+    "_typed",
+    "_shown",
     "__init__",
 ]
 """Each room imports only rooms above it in this list."""
