@@ -43,6 +43,8 @@ ORDER = [
     "_line",
     "_life",
     "_asked",
+    "_asking",
+    "_greeting",
     "_items",
     "_desk",
     "_socket",

@@ -14,8 +14,10 @@ from weakref import WeakSet
 import msgspec
 
 from ._asked import Handlers
+from ._asking import Awaited, Streamed, Told, error_of
 from ._errors import ConnectionLostError, SocketError, SocketTimeoutError
-from ._items import Push, Pushes, Streamed, error_of
+from ._greeting import SOONEST, Hello, Session, kept, session_of
+from ._items import Push, Pushes
 from ._ledger import (
     Asked,
     Broken,
@@ -44,81 +46,6 @@ FEW = 4
 
 LARGEST_WINDOW = 1024
 """What a server takes that does not say."""
-
-SOONEST = 1.0
-"""Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
-
-
-class Session(msgspec.Struct, frozen=True):
-    """What the server said of itself and of this connection. A server without extensions says
-    nothing: no features, no limits.
-
-    `session` names the connection, `heartbeat` and `expires_in` are in seconds.
-    """
-
-    session: str | None = None
-    features: frozenset[str] = frozenset()
-    limits: dict[str, int] = msgspec.field(default_factory=dict)
-    heartbeat: float | None = None
-    expires_in: float | None = None
-
-
-class Awaited(Call):
-    """A call that one task awaits the answer of."""
-
-    __slots__ = ("future", "on_progress")
-
-    oneway = False
-
-    def __init__(
-        self,
-        uuid: str,
-        route: str,
-        text: str,
-        future: "asyncio.Future[Heard]",
-        on_progress: Callable[[Heard], None] | None = None,
-    ) -> None:
-        super().__init__(uuid, route, text, progress=on_progress is not None)
-        self.future = future
-        self.on_progress = on_progress
-
-    def progressed(self, frame: Heard) -> None:
-        if self.on_progress is not None:
-            self.on_progress(frame)
-
-    def answer(self, frame: Heard) -> None:
-        if not self.future.done():
-            self.future.set_result(frame)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Told(Awaited):
-    """A call that is over as soon as it is sent."""
-
-    __slots__ = ()
-
-    oneway = True
-
-    def left(self) -> None:
-        self.answer(Heard())
-
-
-class Hello(Call):
-    """`$hello`, and what to do with its answer."""
-
-    __slots__ = ("_then",)
-
-    oneway = False
-
-    def __init__(self, uuid: str, text: str, then: Callable[[Heard], None]) -> None:
-        super().__init__(uuid, "$hello", text)
-        self._then = then
-
-    def answer(self, frame: Heard) -> None:
-        self._then(frame)
 
 
 class Desk:
@@ -379,11 +306,7 @@ class Desk:
 
     def _say_hello(self, line: Line, token: str | None) -> None:
         uuid = self.uuid()
-        payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
-        if token is not None:
-            payload["token"] = token
-        text = encode(Request(uuid, "$hello", {}, payload)).decode()
-        call = Hello(uuid, text, lambda frame: self._introduced(line, frame))
+        call = Hello(uuid, token, lambda frame: self._introduced(line, frame))
         self._ledger.start(call, urgent=True)
         self._write(call)
 
@@ -392,32 +315,16 @@ class Desk:
             # The server is about to close: what it closes with says what to do.
             line.blame = error_of("$hello", frame)
             return
-        self.session = session = _session_of(frame)
+        self.session = session = session_of(frame)
         if session.heartbeat is not None:
             self.life.heard_at_least(max(SOONEST, session.heartbeat))
         if session.expires_in is not None and self._auth:
-            self._spawn(self._keep(session.expires_in))
+            self._spawn(kept(session.expires_in, self._renew))
         if self._entered is not None and not self._entered.done():
             self._entered.set_result(None)
 
-    async def _keep(self, expires_in: float) -> None:
-        """Renew the session before it ends, again and again."""
-        left: float | None = expires_in
-        while left is not None:
-            await asyncio.sleep(max(SOONEST, left * 0.8))
-            left = await self._renewed(left * 0.2)
-
-    async def _renewed(self, left: float) -> float | None:
-        """How many seconds the session has now: `left`, where it could not be renewed."""
-        try:
-            token = await self.life.token()
-            frame = await self.ask("$auth", {"token": token}, None, 30.0)
-            if not frame.ok:
-                raise error_of("$auth", frame)
-            return _session_of(frame).expires_in
-        except Exception as error:
-            logger.warning("session not renewed: %s: %s", type(error).__name__, escaped(error))
-            return left
+    async def _renew(self) -> Heard:
+        return await self.ask("$auth", {"token": await self.life.token()}, None, 30.0)
 
     # --- what arrives
 
@@ -462,6 +369,21 @@ class Desk:
             case Complained(frame=frame):
                 logger.warning("the server could not read a frame: %s", escaped(frame.status))
 
+    def _answer(self, frame: Heard) -> None:
+        uuid, line = str(frame.uuid), self.life.line
+        if line is not None and uuid not in self._answering:
+            self._answering[uuid] = task = self._spawn(self._answered(frame, line))
+            task.add_done_callback(lambda task: self._answered_by(uuid, task))
+
+    def _answered_by(self, uuid: str, task: "asyncio.Task[None]") -> None:
+        # On the next line the same uuid may be another call by now.
+        if self._answering.get(uuid) is task:
+            del self._answering[uuid]
+
+    async def _answered(self, frame: Heard, line: Line) -> None:
+        # On this line only: to the server, the next one is somebody else.
+        line.send(await self.handlers.answer(frame))
+
     def _pushed(self, frame: Heard) -> None:
         push = Push(frame.route or "", frame.headers or {}, payload_of(frame))
         for pushes in list(self.pushes):
@@ -469,29 +391,6 @@ class Desk:
                 pushes.put(push)
         for listener in list(self.on_push.values()):
             safely(listener, push)
-
-    # --- what the server asks
-
-    def _answer(self, frame: Heard) -> None:
-        uuid, line = str(frame.uuid), self.life.line
-        if line is None or uuid in self._answering:
-            return
-        task = self._answering[uuid] = self._spawn(self._answered(frame, line))
-        task.add_done_callback(lambda _: self._answering.pop(uuid, None))
-
-    async def _answered(self, frame: Heard, line: Line) -> None:
-        text = await self.handlers.answer(frame)
-        # On this line only: to the server, the next one is somebody else.
-        line.send(text)
-
-
-def _session_of(frame: Heard) -> Session:
-    if not frame.ok:
-        return Session()
-    try:
-        return msgspec.convert(payload_of(frame), Session)
-    except (msgspec.MsgspecError, SocketError):
-        return Session()
 
 
 def safely(function: Callable[..., Any], *arguments: Any) -> None:

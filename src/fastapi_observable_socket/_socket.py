@@ -13,8 +13,10 @@ from msgspec import UNSET, UnsetType
 from pydantic import TypeAdapter
 
 from ._asked import Handler
-from ._desk import Desk, Session, StateListener, safely
-from ._items import Push, Pushes, Stream, error_of
+from ._asking import error_of
+from ._desk import Desk, StateListener, safely
+from ._greeting import Session
+from ._items import Push, Pushes, Stream
 from ._ledger import Heard, payload_of
 from ._life import Auth, Options, State
 from ._line import Heartbeat
