@@ -804,6 +804,65 @@ def test_a_storm_of_cancellations_cancels_each_call_once(run: Run):
     run(main())
 
 
+def test_no_more_calls_are_sent_than_the_server_works_on(run: Run):
+    async def hello(peer: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        await say(ws, uuid=frame["uuid"], status=200, payload={"limits": {"in_flight": 3}})
+
+    async def stop(peer: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        await ws.close(1012)
+
+    async def main() -> None:
+        async with talking(knows(_hello=hello, stop=stop), queue_limit=2) as (socket, peer):
+            silent = [asyncio.create_task(socket.call("silence", n)) for n in range(6)]
+            await asyncio.sleep(0)
+            await socket.notify("last")
+            await peer.until(lambda: "last" in peer.routes())
+            assert peer.routes() == ["$hello", *["silence"] * 3, "last"]
+
+            silent[0].cancel()
+            silent[4].cancel()
+            await peer.until(lambda: peer.routes().count("silence") == 4)
+            assert peer.routes()[-2:] == ["$cancel", "silence"]
+
+            await socket.notify("stop")
+            ended = await asyncio.gather(*silent[:4], return_exceptions=True)
+            assert [type(e) for e in ended] == [asyncio.CancelledError] + [ConnectionLostError] * 3
+            await peer.until(lambda: peer.routes().count("silence") == 5)
+            assert [f["payload"] for f in peer.frames if f.get("route") == "silence"] == [
+                0,
+                1,
+                2,
+                3,
+                5,
+            ]
+            silent[5].cancel()
+
+    run(main())
+
+
+def test_a_call_that_an_answer_to_the_server_needs_does_not_wait(run: Run):
+    async def hello(peer: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        await say(ws, uuid=frame["uuid"], status=200, payload={"limits": {"in_flight": 1}})
+
+    async def ask(peer: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        await say(ws, uuid="#1", route="confirm", payload=7)
+        inner = await peer.receive(ws)
+        await say(ws, uuid=inner["uuid"], status=200, payload=inner["payload"])
+        answer = await peer.receive(ws)
+        await say(ws, uuid=frame["uuid"], status=200, payload=answer["payload"])
+
+    async def main() -> None:
+        async with talking(knows(_hello=hello, ask=ask)) as (socket, _):
+
+            @socket.handle("confirm")
+            async def confirm(payload: Any) -> Any:
+                return [await socket.call("echo", payload)]
+
+            assert await socket.call("ask") == [7]
+
+    run(main())
+
+
 def test_notify_waits_for_nothing_but_a_way_out(run: Run):
     go_on = asyncio.Event()
 

@@ -197,7 +197,7 @@ def test_more_may_not_wait_than_the_limit(ledger: Ledger):
     ledger.end(calls[3])
     ledger.sent(calls[0])
     ledger.start(calls[4])
-    assert ledger.waiting() == [calls[1], calls[2], calls[4]]
+    assert list(ledger.waiting.values()) == [calls[1], calls[2], calls[4]]
 
 
 def test_ending_twice_counts_once(ledger: Ledger):
@@ -228,7 +228,24 @@ def test_a_lost_line_ends_what_was_sent_and_for_good_all(ledger: Ledger, for_goo
     waits = Kept("2", "a", "{}")
     ledger.start(waits)
     assert ledger.lost(for_good) == ([gone, waits] if for_good else [gone])
-    assert ledger.waiting() == ([] if for_good else [waits])
+    assert list(ledger.waiting.values()) == ([] if for_good else [waits])
+
+
+class Counted(Kept):
+    counts = True
+
+
+def test_calls_in_flight_are_those_sent_and_not_answered(ledger: Ledger):
+    first, second = sent(ledger, Counted("1", "a", "{}")), sent(ledger, Counted("2", "a", "{}"))
+    sent(ledger, Kept("3", "a", "{}"))
+    ledger.start(Counted("4", "a", "{}"))
+    assert ledger.in_flight == 2
+    ledger.receive(frame(uuid="1", status=200))
+    ledger.end(first)
+    assert ledger.in_flight == 1
+    ledger.end(second)
+    ledger.lost(True)
+    assert ledger.in_flight == 0
 
 
 # --- reading

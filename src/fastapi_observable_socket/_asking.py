@@ -20,6 +20,7 @@ class Awaited(Call):
     __slots__ = ("future", "on_progress")
 
     oneway = False
+    counts = True
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Told(Awaited):
     __slots__ = ()
 
     oneway = True
+    counts = False
 
     def left(self) -> None:
         self.answer(Heard())

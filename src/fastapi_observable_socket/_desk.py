@@ -16,7 +16,7 @@ import msgspec
 from ._asked import Handlers
 from ._asking import Awaited, Streamed, Told, error_of
 from ._errors import ConnectionLostError, SocketError, SocketTimeoutError
-from ._greeting import SOONEST, Hello, Session, kept, session_of
+from ._greeting import SOONEST, Hello, Session, kept, limit_of, session_of
 from ._items import Push, Pushes
 from ._ledger import (
     Asked,
@@ -64,6 +64,8 @@ class Desk:
         self.life = Life(url, options, self)
         self.handlers = Handlers()
         self.session: Session | None = None
+        self._most: int | None = None
+        """How many calls the server works on at once: as it said last, on this line or before."""
         self.pushes: WeakSet[Pushes] = WeakSet()
         self.on_push: dict[object, Callable[[Push], Any]] = {}
         self.on_state: dict[object, StateListener] = {}
@@ -157,8 +159,7 @@ class Desk:
         """A stream that is yet to be started."""
         # A server takes no larger one than its own, and would wait for acknowledgements that we
         # thought were not due yet.
-        limits = {} if self.session is None else self.session.limits
-        window = min(window, max(1, limits.get("window", LARGEST_WINDOW)))
+        window = min(window, limit_of(self.session, "window") or LARGEST_WINDOW)
         uuid = self.uuid()
         asked: Header = {**(headers or {}), "$stream": True, "$window": window}
         if on_progress is not None:
@@ -182,20 +183,38 @@ class Desk:
     def submit(self, call: Call) -> None:
         """Send it, or keep it until there is a line. Raises `ConnectionLostError` on a socket
         that is closed, and `QueueFullError`."""
-        life = self.life
-        if life.state == "closed":
+        state = self.life.state
+        if state == "closed":
             raise self.gone(False)
-        self._ledger.start(call)
-        if life.state == "open":
+        self._ledger.start(call, urgent=state == "open")
+        # What the server asks us may depend on a call that we make for that: it must not wait.
+        if state == "open" and (not call.counts or not self._busy() or self._answering):
             self._write(call)
 
-    def _write(self, call: Call) -> None:
+    def _busy(self) -> bool:
+        """Whether the server has as many calls of ours as it works on at once.
+
+        More would only lie before its door, where neither a PING nor a cancellation behind them
+        is read. Here they can be cancelled for nothing, and outlive the line.
+        """
+        return self._most is not None and self._ledger.in_flight >= self._most
+
+    def _write(self, call: Call) -> bool:
         line = self.life.line
         # One at a time, waiting for company would only cost time.
-        if line is not None and line.send(call.text, len(self._ledger) > FEW):
-            self._ledger.sent(call)
-            if call.oneway:
-                call.left()
+        if line is None or not line.send(call.text, len(self._ledger) > FEW):
+            return False
+        self._ledger.sent(call)
+        if call.oneway:
+            call.left()
+        return True
+
+    def _go_on(self) -> None:
+        """Send what waits, as far as the server takes it."""
+        waiting = self._ledger.waiting
+        while waiting and not self._busy():
+            if not self._write(next(iter(waiting.values()))):
+                return
 
     def abandon(self, call: Call) -> None:
         """Nobody wants its answer any more; so nobody wants the work done either."""
@@ -204,6 +223,9 @@ class Desk:
         self._ledger.end(call)
         if call.sent and self.life.line is not None:
             self.life.line.send(f'{{"uuid":"{call.uuid}","route":"$cancel"}}')
+            if self._ledger.waiting:
+                # Not at once: who cancels one often cancels them all.
+                asyncio.get_running_loop().call_soon(self._go_on)
 
     def gone(self, sent: bool) -> ConnectionLostError:
         """What a call is told that has no line any more."""
@@ -274,8 +296,7 @@ class Desk:
             self._say_hello(line, token)
         elif self._entered is not None and not self._entered.done():
             self._entered.set_result(None)
-        for call in self._ledger.waiting():
-            self._write(call)
+        self._go_on()
 
     def changed(self, state: State, end: End | None) -> None:
         if end is not None:
@@ -316,6 +337,7 @@ class Desk:
             line.blame = error_of("$hello", frame)
             return
         self.session = session = session_of(frame)
+        self._most = limit_of(session, "in_flight")
         if session.heartbeat is not None:
             self.life.heard_at_least(max(SOONEST, session.heartbeat))
         if session.expires_in is not None and self._auth:
@@ -339,6 +361,8 @@ class Desk:
         kind = type(step)
         if kind is Final or kind is Item:
             self._for_a_call(step)
+            if self._ledger.waiting:
+                self._go_on()
         elif step is not None:
             self._aside(step)
 

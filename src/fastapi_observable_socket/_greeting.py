@@ -6,6 +6,7 @@ It keeps a session alive as long as it is asked to; when, and over which line, i
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -28,7 +29,7 @@ class Session(msgspec.Struct, frozen=True):
 
     session: str | None = None
     features: frozenset[str] = frozenset()
-    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    limits: dict[str, Any] = msgspec.field(default_factory=dict)
     heartbeat: float | None = None
     expires_in: float | None = None
 
@@ -60,6 +61,12 @@ def session_of(frame: Heard) -> Session:
         return msgspec.convert(payload_of(frame), Session)
     except (msgspec.MsgspecError, SocketError):
         return Session()
+
+
+def limit_of(session: Session | None, name: str) -> int | None:
+    """One of the server's limits; None where it has none, or does not say."""
+    limit = None if session is None else session.limits.get(name)
+    return limit if type(limit) is int and limit > 0 else None
 
 
 async def kept(expires_in: float, renew: Callable[[], Awaitable[Heard]]) -> None:

@@ -121,6 +121,30 @@ def test_whoever_does_not_wait_stops_the_work(
     server.assert_nothing_left()
 
 
+def test_a_server_that_is_busy_is_not_taken_for_dead(
+    run: Run, serve: Serve, router: SocketRouter, stage: Stage
+):
+    async def main(server: Server) -> None:
+        async with connect(url(server), heartbeat=0.1, heartbeat_timeout=2) as socket:
+            states: list[str] = []
+            socket.on_state(lambda state, end: states.append(state))
+            calls = [asyncio.create_task(socket.call("wait", n)) for n in range(300)]
+            await asyncio.to_thread(eventually, lambda: stage.running == 64)
+            await asyncio.sleep(2.5)
+            assert states == []
+            for call in calls[64:]:
+                call.cancel()
+            await asyncio.sleep(0)
+            for number in range(64):
+                server.call(stage.door(number).set)
+            assert await asyncio.gather(*calls[:64]) == list(range(64))
+            assert stage.seen == {"ended": 64}
+
+    server = serve(router)
+    run(main(server))
+    server.assert_nothing_left()
+
+
 def test_a_stream_comes_whole(run: Run, serve: Serve, router: SocketRouter, stage: Stage):
     async def main(server: Server) -> None:
         async with connect(url(server)) as socket:
