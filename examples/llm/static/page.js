@@ -81,7 +81,10 @@ const ended = () =>
   known.find(({ id }) => id === shown)?.state === 'stopped' ? 'Whoever asked has stopped it.' : 'The end.'
 
 function lost(error) {
-  if (!(error instanceof ConnectionLostError)) return complain(error)
+  if (!(error instanceof ConnectionLostError)) {
+    if (!shown) $('role').textContent = 'Nothing was begun'
+    return complain(error)
+  }
   unfinished = !asking
   return asking ? 'The connection was lost, and the generation with it.' : 'The connection was lost.'
 }
