@@ -1,8 +1,9 @@
 """
 What is compared: the subjects, the scenarios, and the goals set for this package.
 
-Only data lives here. Every subject does the same two jobs, `math/sum` and `echo`,
-and says in its `Dialect` how a call of them looks on its wire.
+Only data lives here. There are three contests: of servers that answer calls, of servers that
+send streams, and of clients. The subjects of one do the same jobs, and say in their `Dialect`
+how a call of them looks on the wire.
 """
 
 import json
@@ -10,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PLACEHOLDER = "@" * 9  # load.c puts the id of each call here
-
-BASE = "raw_json"  # what all ratios are taken to
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +22,13 @@ class Dialect:
     jobs: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
 
-    def call(self, job: str, payload: str) -> str:
+    def call(self, job: str, headers: str, payload: str) -> str:
         """The text of a call, with a placeholder for its id."""
-        text = self.template.replace("ID", PLACEHOLDER)
+        text = self.template.replace("ID", PLACEHOLDER).replace("HEADERS", headers)
         return text.replace("JOB", self.jobs.get(job, job)).replace("PAYLOAD", payload)
 
 
-ENVELOPE = Dialect('{"uuid":ID,"route":"JOB","headers":{},"payload":PAYLOAD}', '"uuid":')
+ENVELOPE = Dialect('{"uuid":ID,"route":"JOB","headers":HEADERS,"payload":PAYLOAD}', '"uuid":')
 RPC = Dialect(
     '{"request":{"method":"JOB","arguments":{"payload":PAYLOAD},"call_id":"ID"}}',
     '"call_id":',
@@ -50,16 +49,21 @@ SOCKETIO = Dialect(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A server in `subjects/`, run in the environment of one requirements file."""
+    """
+    A server in `subjects/`, run in the environment of one requirements file; or a client in
+    `clients/`, with the server that it calls.
+    """
 
     name: str
     environment: str
     dialect: Dialect = ENVELOPE
     path: str = "/ws"
     checkout: bool = False  # needs this package as it stands in this checkout
+    server: str = ""  # its file in `subjects/`, where that is named otherwise
+    client: str = ""  # its file in `clients/`, where that takes the place of load.c
 
 
-SUBJECTS = (
+CALL_SUBJECTS = (
     Subject("raw_json", "fastapi"),
     Subject("raw_msgspec", "fastapi"),
     Subject("fastapi_json", "fastapi"),
@@ -71,6 +75,25 @@ SUBJECTS = (
     Subject("fastapi_ws_router", "fastapi_ws_router"),
     Subject("socketio", "socketio", SOCKETIO, "/socket.io/?EIO=4&transport=websocket"),
     Subject("chanx", "chanx", CHANX),
+)
+
+STREAM_SUBJECTS = (
+    Subject("stream_json", "fastapi"),
+    Subject("stream_msgspec", "fastapi"),
+    Subject("stream_ours", "fastapi", checkout=True),
+    Subject("stream_ours_typed", "fastapi", checkout=True),
+)
+
+
+def client(name: str, environment: str, server: str, checkout: bool = False) -> Subject:
+    return Subject(f"client_{name}", environment, checkout=checkout, server=server, client=name)
+
+
+CLIENT_SUBJECTS = (
+    client("by_hand", "fastapi", "ours", checkout=True),
+    client("ours", "fastapi", "ours", checkout=True),
+    client("fastapi_websocket_rpc", "fastapi_websocket_rpc", "fastapi_websocket_rpc"),
+    client("socketio", "socketio", "socketio"),
 )
 
 
@@ -105,6 +128,9 @@ class Scenario:
     payload: str
     expected: str  # stands in a right answer, when blanks are left out
     by: Literal["rate", "p50"] = "rate"
+    headers: str = "{}"
+    options: tuple[str, ...] = ()  # of load.c
+    items: int = 0  # of an answer that comes in many
 
     @property
     def at_once(self) -> int:
@@ -121,7 +147,21 @@ def echoing(name: str, title: str, in_flight: int, size: int) -> Scenario:
     return Scenario(name, title, 1, in_flight, "echo", payload, payload)
 
 
-SCENARIOS = (
+def streaming(name: str, title: str, headers: str, *options: str) -> Scenario:
+    first = '"payload":{"token":"word","n":0}'
+    options = ("--more", '"token"', *options)
+    payload, items = str(STREAM_ITEMS), STREAM_ITEMS
+    return Scenario(
+        name, title, 1, 1, "stream", payload, first, headers=headers, options=options, items=items
+    )
+
+
+def calling(name: str, title: str, in_flight: int) -> Scenario:
+    # The clients make their calls themselves, and look at each answer.
+    return Scenario(name, title, 1, in_flight, "math/sum", "", "")
+
+
+CALL_SCENARIOS = (
     summing("one", "one at a time", 1, 1),
     summing("pipelined", "64 in flight", 1, 64),
     summing("conns100", "100 connections", 100, 1),
@@ -129,7 +169,60 @@ SCENARIOS = (
     echoing("echo_64k", "8 in flight, 64 kB", 8, 64_000),
 )
 
+STREAM_ITEMS = 20_000
+STREAM_SCENARIOS = (
+    streaming("stream", "one stream", '{"$stream":true}'),
+    streaming(
+        *("stream_window", "one stream, window of 64", '{"$stream":true,"$window":64}'),
+        *("--ack-every", "32"),
+    ),
+)
+
+CLIENT_SCENARIOS = (
+    calling("client_one", "one at a time", 1),
+    calling("client_64", "64 in flight", 64),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Subjects that do the same, in the same scenarios; all ratios are taken to `base`."""
+
+    base: str
+    subjects: tuple[Subject, ...]
+    scenarios: tuple[Scenario, ...]
+    speed: str  # the titles of its tables
+    cpu: str
+
+
+CONTESTS = (
+    Contest(
+        "raw_json",
+        CALL_SUBJECTS,
+        CALL_SCENARIOS,
+        "Speed as a ratio to `raw_json` (of the median latency, one at a time)",
+        "CPU of the server, µs a message",
+    ),
+    Contest(
+        "stream_json",
+        STREAM_SUBJECTS,
+        STREAM_SCENARIOS,
+        "Items a second of a stream, as a ratio to `stream_json`",
+        "CPU of the server, µs an item",
+    ),
+    Contest(
+        "client_by_hand",
+        CLIENT_SUBJECTS,
+        CLIENT_SCENARIOS,
+        "Calls a second of clients, as a ratio to `client_by_hand`",
+        "CPU of the client, µs a call",
+    ),
+)
+SUBJECTS = tuple(subject for contest in CONTESTS for subject in contest.subjects)
+SCENARIOS = tuple(scenario for contest in CONTESTS for scenario in contest.scenarios)
+
 IDLE = "memory"  # the name of the memory figure, beside the scenarios
+IDLE_BASE = "raw_json"
 IDLE_SUBJECTS = ("raw_json", "fastapi_json", "ours", "ours_asgi", "published")
 IDLE_CONNECTIONS = 2_000
 
@@ -159,5 +252,11 @@ GOALS = (
     Goal("one", "ours", "raw_msgspec", 1.3),
     Goal("echo_64k", "ours", "fastapi_json", 2.0),
     Goal("pipelined", "ours_typed", "ours", 0.6),
+    Goal("stream", "stream_ours", "stream_json", 0.8),
+    Goal("stream_window", "stream_ours", "stream_json", 0.8),
+    Goal("client_one", "client_ours", "client_fastapi_websocket_rpc", 3.0),
+    Goal("client_one", "client_ours", "client_socketio", 3.0),
+    Goal("client_64", "client_ours", "client_fastapi_websocket_rpc", 3.0),
+    Goal("client_64", "client_ours", "client_socketio", 3.0),
 )
-IDLE_GOAL_KB = 10.0  # `ours_asgi` holds a connection in so much more than `raw_json`
+IDLE_GOAL_KB = 10.0  # `ours_asgi` holds a connection in so much more than `IDLE_BASE`

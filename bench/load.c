@@ -14,12 +14,15 @@
  *   --ping TEXT, --pong TEXT   a heartbeat of text frames, and what to answer
  *   --init-recv N     frames the server sends before calls may start
  *   --init-send TEXT  sent when the first of these is there
+ *   --more TEXT       a frame with TEXT in it is an item of an answer that goes on
+ *   --ack-every N     after every N items of an answer acknowledge them, by "$ack"
  *   --pid PID         the server, whose CPU time is counted
- *   --show            print the first answer to stderr
+ *   --show            print the first item and the first answer to stderr
  *
  * A closed loop: each answer lets the next call go, so that at any time c * k calls are
  * under way. The frame of a call is built and masked once; only the nine digits of its id
- * change. Each answer has to name an id that is under way, else it counts as bad.
+ * change. Each answer, and each item of one, has to name an id that is under way, else it
+ * counts as bad.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -57,9 +60,9 @@ typedef struct {
 
 static struct {
     int port, connections, in_flight, seconds, idle, init_recv, pid;
-    long counted, warm_up;
-    const char *path, *file, *id_key, *prefix, *ping, *pong, *init_send;
-    bool show;
+    long counted, warm_up, ack_every;
+    const char *path, *file, *id_key, *prefix, *ping, *pong, *init_send, *more;
+    bool show, show_item;
 } opt = {.port = 8000, .connections = 1, .in_flight = 1, .seconds = 60, .counted = 1000, .path = "/ws"};
 
 static int epoll;
@@ -70,8 +73,9 @@ static Buffer call;      /* the frame of a call, masked */
 static size_t id_at;     /* where its id stands in the frame */
 static size_t id_phase;  /* and in the text, which decides the byte of the mask */
 static uint64_t *sent_at; /* by call; 0 when it is not under way */
+static long *items_of;    /* by call; how many came */
 static uint32_t *latencies;
-static long total, sent, answered, measured, bad, closes;
+static long total, sent, answered, measured, items, bad, closes;
 static uint64_t began_at, ended_at, cpu_at_begin, cpu_at_end;
 
 static void fail(const char *what) {
@@ -212,22 +216,46 @@ static void next_call(Connection *c) {
     sent_at[sent++] = now();
 }
 
-static void on_answer(Connection *c, const char *text, size_t n, uint64_t at) {
-    if (opt.show) fprintf(stderr, "%.*s\n", (int)n, text);
-    opt.show = false;
+/* The first of its kind is shown. */
+static void show(bool *wanted, const char *text, size_t n) {
+    if (*wanted) fprintf(stderr, "%.*s\n", (int)n, text);
+    *wanted = false;
+}
 
+/* The call that a frame belongs to; -1, and the frame is bad, where none such is under way. */
+static long call_of(const char *text, size_t n) {
     const char *id = memmem(text, n, opt.id_key, strlen(opt.id_key)), *end = text + n;
     if (id) id += strlen(opt.id_key);
     while (id && id < end && (*id == ' ' || *id == '"')) id++;
     long number = 0;
     for (int i = 0; id && i < ID_DIGITS && id < end; i++) number = number * 10 + (*id++ - '0');
     number -= FIRST_ID;
-    if (!id || number < 0 || number >= sent || !sent_at[number]) {
-        bad++;
-    } else {
+    if (id && number >= 0 && number < sent && sent_at[number]) return number;
+    bad++;
+    return -1;
+}
+
+static void on_item(Connection *c, const char *text, size_t n) {
+    show(&opt.show_item, text, n);
+    long number = call_of(text, n);
+    if (number < 0) return;
+    long came = ++items_of[number];
+    if (opt.ack_every && came % opt.ack_every == 0) {
+        char ack[128];
+        int length = snprintf(ack, sizeof ack, "{\"uuid\":%ld,\"route\":\"$ack\",\"headers\":{\"$seq\":%ld}}",
+                              FIRST_ID + number, came - 1);
+        append_frame(&c->out, TEXT, ack, (size_t)length);
+    }
+}
+
+static void on_answer(Connection *c, const char *text, size_t n, uint64_t at) {
+    show(&opt.show, text, n);
+    long number = call_of(text, n);
+    if (number >= 0) {
         if (answered >= opt.warm_up) {
             uint64_t waited = at - sent_at[number];
             latencies[measured++] = waited > UINT32_MAX ? UINT32_MAX : (uint32_t)waited;
+            items += items_of[number];
         }
         sent_at[number] = 0;
     }
@@ -258,7 +286,8 @@ static void on_text(Connection *c, const char *text, size_t n, uint64_t at) {
         return;
     }
     if (opt.prefix && (n < strlen(opt.prefix) || memcmp(text, opt.prefix, strlen(opt.prefix)))) return;
-    on_answer(c, text, n, at);
+    if (opt.more && memmem(text, n, opt.more, strlen(opt.more))) on_item(c, text, n);
+    else on_answer(c, text, n, at);
 }
 
 /* Takes the answer to the upgrade, then whole frames, from the front of what was received. */
@@ -410,9 +439,14 @@ static bool run(void) {
     double cpu = cpu_at_end > cpu_at_begin && measured ? (double)(cpu_at_end - cpu_at_begin) / 1000.0 / (double)measured : 0;
     qsort(latencies, (size_t)measured, sizeof *latencies, ascending);
     printf("{\"ok\": %s, \"n\": %ld, \"secs\": %.6f, \"per_s\": %.1f, \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, "
-           "\"max\": %.1f, \"cpu_us\": %.3f, \"bad\": %ld, \"closes\": %ld}\n",
+           "\"max\": %.1f, \"cpu_us\": %.3f, \"bad\": %ld, \"closes\": %ld",
            ok ? "true" : "false", measured, seconds, (double)measured / seconds, latency(0.5), latency(0.9),
            latency(0.99), latency(1), cpu, bad, closes);
+    if (items) {
+        printf(", \"items\": %ld, \"items_per_s\": %.1f, \"item_cpu_us\": %.3f", items, (double)items / seconds,
+               cpu * (double)measured / (double)items);
+    }
+    printf("}\n");
     return ok;
 }
 
@@ -420,7 +454,7 @@ static void read_options(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(name, "--show")) {
-            opt.show = true;
+            opt.show = opt.show_item = true;
             continue;
         }
         i++;
@@ -438,6 +472,8 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(name, "--pong")) opt.pong = value;
         else if (!strcmp(name, "--init-recv")) opt.init_recv = atoi(value);
         else if (!strcmp(name, "--init-send")) opt.init_send = value;
+        else if (!strcmp(name, "--more")) opt.more = value;
+        else if (!strcmp(name, "--ack-every")) opt.ack_every = atol(value);
         else if (!strcmp(name, "--pid")) opt.pid = atoi(value);
         else if (!strcmp(name, "--idle")) opt.idle = atoi(value);
         else {
@@ -471,6 +507,7 @@ int main(int argc, char **argv) {
     build_call();
     total = opt.warm_up + opt.counted;
     sent_at = calloc((size_t)total, sizeof *sent_at);
+    items_of = calloc((size_t)total, sizeof *items_of);
     latencies = calloc((size_t)opt.counted, sizeof *latencies);
     open_all(opt.connections);
     return run() ? 0 : 5;

@@ -1,7 +1,8 @@
 """
-Everything that runs beside the driver: environments, servers, the load generator.
+Everything that runs beside the driver: environments, servers, the load generator, clients.
 
-Servers share one core and the load has another, so that neither takes the other's time.
+Servers share one core, and the load or the client has another, so that neither takes the
+other's time.
 Linux only: it needs epoll, /proc and processor affinity.
 """
 
@@ -27,6 +28,7 @@ BUILD = HERE / ".build"
 LOAD = BUILD / "load"
 
 START_SECONDS = 20.0
+CLIENT_SECONDS = 60.0
 UVICORN = (
     *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"),
     *("--ws-per-message-deflate", "false"),
@@ -132,7 +134,8 @@ def serving(subject: Subject) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # The folder above `subjects` is given, so that `subjects/chanx.py` hides no `chanx`.
-    command = [python_of(subject.environment), "-m", "uvicorn", f"subjects.{subject.name}:app"]
+    module = f"subjects.{subject.server or subject.name}"
+    command = [python_of(subject.environment), "-m", "uvicorn", f"{module}:app"]
     command += ["--app-dir", str(HERE), "--port", str(port), *UVICORN]
     log = BUILD / f"{subject.name}.log"
     with log.open("w") as output:
@@ -188,9 +191,10 @@ def _load(server: Server, *options: str) -> subprocess.Popen[str]:
 def _calls(server: Server, scenario: Scenario, *options: str) -> tuple[dict[str, Any], str]:
     dialect = server.subject.dialect
     with tempfile.NamedTemporaryFile("w", suffix=".call") as file:
-        file.write(dialect.call(scenario.job, scenario.payload))
+        file.write(dialect.call(scenario.job, scenario.headers, scenario.payload))
         file.flush()
-        process = _load(server, "-f", file.name, "--id-key", dialect.id_key, *options)
+        what = ("-f", file.name, "--id-key", dialect.id_key, *scenario.options)
+        process = _load(server, *what, *options)
         stdout, stderr = process.communicate()
     if process.returncode:
         raise Failed(f"{stdout.strip()} {_last_line(stderr)}")
@@ -200,19 +204,51 @@ def _calls(server: Server, scenario: Scenario, *options: str) -> tuple[dict[str,
 
 def check_answer(server: Server, scenario: Scenario) -> None:
     """One call, whose answer has to hold the right result."""
-    _, answer = _calls(server, scenario, "-n", "1", "-t", "10", "--show")
-    if scenario.expected not in "".join(answer.split()):
+    if server.subject.client:
+        _client(server, 1, 1, 0)
+        return
+    result, answer = _calls(server, scenario, "-n", "1", "-t", "10", "--show")
+    right = scenario.expected in "".join(answer.split())
+    if not right or result.get("items", 0) != scenario.items:
         raise Failed(f"answered wrongly: {answer[:200].strip()}")
 
 
 def measure(server: Server, scenario: Scenario, counted: int, warm_up: int) -> dict[str, Any]:
-    """What the load generator says of `counted` calls."""
+    """What the load generator, or the client, says of `counted` calls."""
+    if server.subject.client:
+        return _client(server, scenario.in_flight, counted, warm_up)
     result, _ = _calls(
         server,
         scenario,
         *("-c", str(scenario.connections), "-k", str(scenario.in_flight)),
         *("-n", str(counted), "-w", str(warm_up), "--pid", str(server.pid)),
     )
+    return result
+
+
+def _client(server: Server, in_flight: int, counted: int, warm_up: int) -> dict[str, Any]:
+    """What a client says of its own calls, in a process of its own."""
+    subject = server.subject
+    command = [python_of(subject.environment), "-m", f"clients.{subject.client}"]
+    command += [str(number) for number in (server.port, in_flight, counted, warm_up)]
+    process = subprocess.Popen(
+        # From the folder above `clients`, so that `clients/socketio.py` hides no `socketio`.
+        command,
+        cwd=HERE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.sched_setaffinity(process.pid, {cores()[1]})
+    try:
+        stdout, stderr = process.communicate(timeout=CLIENT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Failed(f"the client did not end within {CLIENT_SECONDS:.0f} s") from None
+    if process.returncode:
+        raise Failed(_last_line(stderr))
+    result: dict[str, Any] = json.loads(stdout)
     return result
 
 

@@ -5,11 +5,11 @@ A ratio is taken within one round, between runs a few seconds apart, and the med
 the rounds is shown: the machine's speed drifts, and the same drift meets both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from catalog import BASE, GOALS, IDLE_GOAL_KB, SCENARIOS, Goal
+from catalog import GOALS, IDLE_BASE, IDLE_GOAL_KB, SCENARIOS, Contest, Goal
 
 Sample = Mapping[str, Any]
 # By scenario, then by subject: a sample for each round, None where one failed.
@@ -33,7 +33,9 @@ def ratios(samples: Samples, scenario: str, subject: str, peer: str) -> list[flo
 
 
 def cpu(samples: Samples, scenario: str, subject: str) -> list[float]:
-    return [run["cpu_us"] for run in samples.get(scenario, {}).get(subject, ()) if run]
+    """µs an answer, or an item where the answers come in many."""
+    runs = samples.get(scenario, {}).get(subject, ())
+    return [run.get("item_cpu_us", run["cpu_us"]) for run in runs if run]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -41,30 +43,38 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _cell(values: Sequence[float], form: str) -> str:
-    return format(median(values), form) if values else "-"
+def _ratio(values: Sequence[float]) -> str:
+    return f"{median(values):.2f}" if values else "-"
 
 
-def _scenarios(samples: Samples) -> list[tuple[str, str]]:
-    return [(s.name, s.title) for s in SCENARIOS if s.name in samples]
+def _microseconds(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    value = median(values)
+    return f"{value:.1f}" if value < 30 else f"{value:.0f}"
 
 
-def ratio_table(samples: Samples, subjects: Sequence[str]) -> str:
-    shown = _scenarios(samples)
-    rows = [
-        [f"`{name}`", *(_cell(ratios(samples, key, name, BASE), ".2f") for key, _ in shown)]
-        for name in subjects
-    ]
-    return _table(["subject", *(title for _, title in shown)], rows)
+def _contest_table(
+    samples: Samples, contest: Contest, subjects: Sequence[str], cell: Callable[[str, str], str]
+) -> str:
+    shown = [s for s in contest.scenarios if s.name in samples]
+    names = [s.name for s in contest.subjects if s.name in subjects]
+    rows = [[f"`{name}`", *(cell(s.name, name) for s in shown)] for name in names]
+    return _table(["subject", *(s.title for s in shown)], rows)
 
 
-def cpu_table(samples: Samples, subjects: Sequence[str]) -> str:
-    shown = _scenarios(samples)
-    rows = [
-        [f"`{name}`", *(_cell(cpu(samples, key, name), ".0f") for key, _ in shown)]
-        for name in subjects
-    ]
-    return _table(["subject", *(title for _, title in shown)], rows)
+def ratio_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> str:
+    def cell(scenario: str, subject: str) -> str:
+        return _ratio(ratios(samples, scenario, subject, contest.base))
+
+    return _contest_table(samples, contest, subjects, cell)
+
+
+def cpu_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> str:
+    def cell(scenario: str, subject: str) -> str:
+        return _microseconds(cpu(samples, scenario, subject))
+
+    return _contest_table(samples, contest, subjects, cell)
 
 
 def memory_table(memory: Mapping[str, float]) -> str:
@@ -92,12 +102,12 @@ def judge(goal: Goal, samples: Samples) -> dict[str, Any] | None:
 
 
 def judge_memory(memory: Mapping[str, float]) -> dict[str, Any] | None:
-    if "ours_asgi" not in memory or BASE not in memory:
+    if "ours_asgi" not in memory or IDLE_BASE not in memory:
         return None
-    more = memory["ours_asgi"] - memory[BASE]
+    more = memory["ours_asgi"] - memory[IDLE_BASE]
     return {
         "scenario": "memory",
-        "what": f"kB of `ours_asgi` above `{BASE}`",
+        "what": f"kB of `ours_asgi` above `{IDLE_BASE}`",
         "goal": f"≤ {IDLE_GOAL_KB:.0f}",
         "measured": f"{more:.1f}",
         "rounds": "",

@@ -1,7 +1,7 @@
 """
-Measures WebSocket servers against each other and prints Markdown tables.
+Measures WebSocket servers, and clients, against each other and prints Markdown tables.
 
-    python3 bench/run.py                    everything, three to four minutes
+    python3 bench/run.py                    everything, about five minutes
     python3 bench/run.py --quick            a rough look
     python3 bench/run.py --only raw_json,ours --scenario pipelined,memory
 
@@ -24,7 +24,7 @@ from typing import Any
 import catalog
 import processes
 import report
-from catalog import Scenario, Subject
+from catalog import Contest, Scenario, Subject
 from processes import Failed, Server
 
 SHOWN_VERSIONS = ("fastapi", "msgspec", "pydantic", "starlette", "uvicorn", "uvloop", "websockets")
@@ -56,7 +56,7 @@ def say(line: str) -> None:
 
 
 def read_options() -> Options:
-    parser = argparse.ArgumentParser(description="Compare WebSocket servers.")
+    parser = argparse.ArgumentParser(description="Compare WebSocket servers and clients.")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--seconds", type=float, default=0.6, help="of one run (0.6)")
     parser.add_argument("--quick", action="store_true", help="two short rounds")
@@ -109,16 +109,32 @@ def start(subjects: Iterable[Subject], stack: ExitStack) -> list[Server]:
 def rehearse(server: Server, scenario: Scenario, seconds: float) -> Run:
     """Checks an answer, warms the server, and finds out how fast it is."""
     processes.check_answer(server, scenario)
-    small = 10 * scenario.at_once + 100
+    small = 2 if scenario.items else 10 * scenario.at_once + 100
     rate = processes.measure(server, scenario, small, small // 2)["per_s"]
     counted = max(small, int(rate * seconds))
     return Run(server, scenario, counted, counted // 8 + scenario.at_once)
 
 
+def chosen(contest: Contest, options: Options) -> list[Scenario]:
+    return [s for s in contest.scenarios if s in options.scenarios]
+
+
+def competing(options: Options) -> list[Subject]:
+    """The subjects that have a scenario."""
+    shown = [subject for c in catalog.CONTESTS if chosen(c, options) for subject in c.subjects]
+    return [subject for subject in options.subjects if subject in shown]
+
+
+def resting(options: Options) -> list[Subject]:
+    """The subjects whose memory is measured."""
+    return [s for s in options.subjects if options.memory and s.name in catalog.IDLE_SUBJECTS]
+
+
 def plan(servers: Iterable[Server], options: Options) -> list[Run]:
     runs = []
     for server in servers:
-        for scenario in options.scenarios:
+        contest = next(c for c in catalog.CONTESTS if server.subject in c.subjects)
+        for scenario in chosen(contest, options):
             try:
                 runs.append(rehearse(server, scenario, options.seconds))
             except Failed as failed:
@@ -160,8 +176,6 @@ def idle_kb(subject: Subject, count: int) -> float:
 def measure_memory(subjects: Iterable[Subject], count: int) -> dict[str, float]:
     memory = {}
     for subject in subjects:
-        if subject.name not in catalog.IDLE_SUBJECTS:
-            continue
         say(f"memory of {subject.name}")
         try:
             memory[subject.name] = idle_kb(subject, count)
@@ -181,12 +195,13 @@ def machine() -> str:
 def show(
     samples: dict[str, dict[str, list[Any]]], memory: dict[str, float], subjects: Sequence[str]
 ) -> None:
-    print(f"\n{machine()}\n")
-    if samples:
-        print(f"Speed as a ratio to `{catalog.BASE}` (of the median latency, one at a time):\n")
-        print(report.ratio_table(samples, subjects))
-        print("\nCPU of the server, µs a message:\n")
-        print(report.cpu_table(samples, subjects))
+    print(f"\n{machine()}")
+    for contest in catalog.CONTESTS:
+        if any(samples.get(scenario.name) for scenario in contest.scenarios):
+            print(f"\n{contest.speed}:\n")
+            print(report.ratio_table(samples, contest, subjects))
+            print(f"\n{contest.cpu}:\n")
+            print(report.cpu_table(samples, contest, subjects))
     if memory:
         print("\nMemory of an idle connection:\n")
         print(report.memory_table(memory))
@@ -205,15 +220,13 @@ def main() -> int:
         say(str(failed))
         return 1
     began = time.monotonic()
-    subjects = prepare(options.subjects)
-    samples: dict[str, dict[str, list[Any]]] = {}
-    if options.scenarios:
-        with ExitStack() as stack:
-            servers = start(subjects, stack)
-            subjects = [server.subject for server in servers]
-            samples = measure(plan(servers, options), options)
-    memory = measure_memory(subjects, options.idle) if options.memory else {}
-    show(samples, memory, [s.name for s in subjects])
+    competitors, sleepers = competing(options), resting(options)
+    built = prepare(s for s in options.subjects if s in competitors or s in sleepers)
+    with ExitStack() as stack:
+        servers = start((s for s in built if s in competitors), stack)
+        samples = measure(plan(servers, options), options)
+    memory = measure_memory((s for s in built if s in sleepers), options.idle)
+    show(samples, memory, [server.subject.name for server in servers])
     if options.json:
         results = {
             "machine": machine(),

@@ -11,18 +11,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, Header, HTTPException, WebSocket
 
-from fastapi_observable_socket import HandlerResult, Reply, SocketRouter
+from fastapi_observable_socket import (
+    Connection,
+    HandlerResult,
+    Progress,
+    Reply,
+    SocketRouter,
+)
 from fastapi_observable_socket.__main__ import main
 
 app = FastAPI()
-listeners: dict[str, list[Any]] = {"times": [], "received": []}
+listeners: dict[str, list[Any]] = {"times": [], "received": [], "left": []}
 
 
 async def gate(ws: WebSocket) -> bool:
@@ -67,7 +73,51 @@ async def text() -> str:
     return "grüße \x1b[31m"
 
 
+@router.route("count")
+async def count(payload: int) -> AsyncIterator[Any]:
+    listeners["left"].clear()
+    try:
+        for number in range(payload):
+            yield {"n": number}
+        if payload > 1_000_000:
+            await asyncio.sleep(60)
+    finally:
+        listeners["left"].append(payload)
+
+
+@router.route("broken")
+async def broken() -> AsyncIterator[str]:
+    yield "grüße"
+    raise HTTPException(409, "enough")
+
+
+@router.route("work")
+async def work(progress: Progress) -> str:
+    await progress({"done": 1})
+    return "done"
+
+
 router.mount(app, "/ws")
+
+
+async def known(token: str | None) -> str | None:
+    return token if token == "ada" else None
+
+
+members = SocketRouter(authenticate=known)
+
+
+@members.route("who")
+async def who(connection: Connection) -> Any:
+    return connection.user
+
+
+@members.route("tell")
+async def tell(connection: Connection) -> AsyncIterator[Any]:
+    yield connection.user
+
+
+members.mount(app, "/members")
 
 
 @app.websocket("/closes/{code}")
@@ -346,7 +396,76 @@ def test_a_server_that_never_answers_the_handshake_is_told(run: Run):
     assert outcome.err == f"{url} did not open a socket within 0.2 s\n"
 
 
+# --- call: more than one answer, and who is there
+
+
+def test_progress_goes_to_standard_error(run: Run):
+    outcome = run("call", "{ws}/ws", "work", "--progress")
+    assert (outcome.code, outcome.out) == (0, '"done"\n')
+    assert outcome.err == '{"done": 1}\n200 OK\n'
+    assert run("call", "{ws}/ws", "work").err == "200 OK\n"
+
+
+@pytest.mark.parametrize("command", ["call", "stream"])
+def test_a_token_says_who_is_there(run: Run, command: str, monkeypatch: pytest.MonkeyPatch):
+    route = {"call": "who", "stream": "tell"}[command]
+    assert run(command, "{ws}/members", route, "--token", "ada").out == '"ada"\n'
+    stranger = run(command, "{ws}/members", route, "--token", "eve")
+    assert (stranger.code, stranger.out) == (3, "")
+    assert stranger.err.startswith("the server refused us: 1008")
+    monkeypatch.setenv("FOS_TOKEN", "ada")
+    assert run(command, "{ws}/members", route).out == '"ada"\n'
+
+
+# --- stream
+
+
+def test_items_are_printed_one_on_each_line(run: Run):
+    outcome = run("stream", "{ws}/ws", "count", "3", "--window", "1")
+    assert (outcome.code, outcome.out, outcome.err) == (0, '{"n": 0}\n{"n": 1}\n{"n": 2}\n', "")
+
+
+def test_an_end_that_is_no_success_ends_with_one(run: Run):
+    outcome = run("stream", "{ws}/ws", "broken")
+    assert (outcome.code, outcome.out) == (1, '"grüße"\n')
+    assert outcome.err.startswith("409 CONFLICT\n")
+    assert "enough" in outcome.err
+    assert run("stream", "{ws}/ws", "nothing").code == 1
+
+
+def test_a_count_stops_and_cancels_the_rest(run: Run):
+    listeners["left"].clear()
+    outcome = run("stream", "{ws}/ws", "count", "1000000", "--count", "2")
+    assert (outcome.code, outcome.out) == (0, '{"n": 0}\n{"n": 1}\n')
+    deadline = time.monotonic() + 10
+    while not listeners["left"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_route_that_is_no_stream_has_one_item_or_those_of_its_list(run: Run):
+    assert run("stream", "{ws}/ws", "math/sum", "[1]").out == '{"sum": 1}\n'
+
+
+def test_a_first_item_that_does_not_come_ends_with_three(run: Run):
+    outcome = run("stream", "{ws}/ws", "slow", "--timeout", "0.2")
+    assert (outcome.code, outcome.err) == (3, "no answer within 0.2 s\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--window", "0"), ("--count", "0"), ("--timeout", "soon"), ("-H", "nothing")]
+)
+def test_a_mistyped_stream_ends_with_two(run: Run, arguments: tuple[str, ...]):
+    assert run("stream", "{ws}/ws", "count", "1", *arguments).code == 2
+
+
 # --- listen
+
+
+def test_listen_says_who_is_there_too(run: Run):
+    outcome = run("listen", "{ws}/members", "--token", "eve")
+    assert outcome.code == 3
+    assert "the server refused us: 1008" in outcome.err
 
 
 def test_listen_comes_back_after_a_restart_and_stays_away_after_1008(run: Run):
@@ -413,6 +532,32 @@ def test_ctrl_c_ends_a_call_with_130():
         _, err = calling.communicate(timeout=20)
         peer.close()
     assert (calling.returncode, err) == (130, "")
+
+
+def test_ctrl_c_ends_a_stream_with_130_and_on_the_server(port: int):
+    url = f"ws://127.0.0.1:{port}/ws"
+    streaming = program("stream", url, "count", "1000000000")
+    assert streaming.stdout is not None
+    assert json.loads(streaming.stdout.readline()) == {"n": 0}
+    streaming.send_signal(signal.SIGINT)
+    _, err = streaming.communicate(timeout=20)
+    assert (streaming.returncode, err) == (130, "")
+    deadline = time.monotonic() + 10
+    while listeners["left"] != [1000000000]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("arguments", [("count", "1000000"), ("count", "1000000", "--window", "1")])
+def test_who_reads_a_stream_may_have_seen_enough(port: int, arguments: tuple[str, ...]):
+    streaming = program("stream", f"ws://127.0.0.1:{port}/ws", *arguments)
+    assert streaming.stdout is not None
+    streaming.stdout.readline()
+    streaming.stdout.close()
+    assert streaming.wait(20) == 0
+    assert streaming.stderr is not None
+    assert streaming.stderr.read() == ""
+    streaming.stderr.close()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(port: int):

@@ -43,10 +43,14 @@ ORDER = [
     "_line",
     "_life",
     "_asked",
+    "_asking",
+    "_greeting",
     "_items",
     "_desk",
     "_socket",
     "_blocking",
+    "_typed",
+    "_shown",
     "__init__",
 ]
 """Each room imports only rooms above it in this list."""

@@ -167,7 +167,8 @@ export class Connection {
         this.#wait(STABLE, () => (this.#failures = 0))
         this.state = 'open'
         this.events.opened(token)
-        this.#set('open')
+        // Who heard of a call that waited too long may have closed it.
+        if (this.state === 'open') this.#set('open')
       },
       data: (data) => this.events.data(data),
       down: (code, reason) => this.#down({ code, reason }),

@@ -69,11 +69,11 @@ export class Line {
     return true
   }
 
-  /** The other end wants to hear something at least this often, in milliseconds. */
+  /** The other end said, just now, that it wants to hear something at least this often, in milliseconds. */
   heed(ms: number): void {
     if (!(ms > 0)) return
     this.#patience = ms
-    if (!this.#pinged) this.#watch()
+    this.#watch()
   }
 
   /** Asks at once whether the other end still lives, unless it was heard lately. */

@@ -56,7 +56,7 @@ export class Serving {
     const handler = this.#handlers.get(route)?.[0]
     let code = 'internal'
     try {
-      if (!handler) return encodeAnswer(uuid, 404, { message: `there is no route ${route}`, code: 'not_found' })
+      if (!handler) return encodeAnswer(uuid, 404, { message: 'no such route', code: 'not_found' })
       const [status, result] = await outcome(() => handler(payload, { headers: headers ?? {}, signal }))
       code = 'unserialisable'
       return encodeAnswer(uuid, status, result)

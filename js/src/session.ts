@@ -25,14 +25,15 @@ export interface Call {
 
 /** What a frame asks for. Most that is not for a live call is an answer too late, and nobody's. */
 export type Step =
-  | { do: 'nothing' }
-  | { do: 'answer'; call: Call }
-  | { do: 'push' }
+  | 'nothing'
+  /** An answer to this one. */
+  | Call
+  | 'push'
   /** The server calls, and waits for an answer; or no longer waits. */
-  | { do: 'serve' }
-  | { do: 'desist' }
+  | 'serve'
+  | 'desist'
   /** The server could not read something this client wrote. */
-  | { do: 'complain' }
+  | 'complain'
 
 export class Session {
   #calls = new Map<string, Call>()
@@ -65,13 +66,13 @@ export class Session {
   receive(frame: Frame): Step {
     // Strictly by string: "7" is not 7, and this client's uuids are strings.
     const call = this.#calls.get(frame.uuid as string)
-    if (frame.route === 'PONG') return { do: 'nothing' }
-    if (call?.sent) return { do: 'answer', call }
+    if (frame.route === 'PONG') return 'nothing'
+    if (call?.sent) return call
     if (this.serves && typeof frame.route === 'string' && /^#./.test(frame.uuid as string))
-      return { do: frame.route === '$cancel' ? 'desist' : 'serve' }
+      return frame.route === '$cancel' ? 'desist' : 'serve'
     // Names that start with $ belong to the protocol, whichever of them this client knows.
-    if (typeof frame.route === 'string') return { do: frame.route[0] === '$' ? 'nothing' : 'push' }
-    return { do: frame.uuid === 0 && (frame.status as number) >= 400 ? 'complain' : 'nothing' }
+    if (typeof frame.route === 'string') return frame.route[0] === '$' ? 'nothing' : 'push'
+    return frame.uuid === 0 && (frame.status as number) >= 400 ? 'complain' : 'nothing'
   }
 
   /** Calls that wait for a line, oldest first. */

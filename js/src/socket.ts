@@ -314,8 +314,9 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
   }
 
   /**
-   * One of `done` and `failed` is called, once. Where items or progress are wanted, an answer that is PENDING is not the
-   * last; the first item ends the wait. Returns the way to leave.
+   * `done` or `failed` is called; of two calls, as where somebody leaves while the line is being lost, the first counts.
+   * Where items or progress are wanted, an answer that is PENDING is not the last; the first item ends the wait for it.
+   * Returns the way to leave.
    */
   #ask(
     uuid: string,
@@ -351,7 +352,6 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
         } else safely(() => onProgress?.(frame.payload))
       },
       fail: (error) => {
-        if (!live) return
         end()
         failed(error)
       },
@@ -402,17 +402,17 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
     if (frame.route !== 'PONG') safely(() => this.onMessageReceived?.({ message: frame as Message, success: true }))
     const step = this.#session.receive(frame)
     const answered = answer(frame)
-    if (step.do === 'answer') safely(() => step.call.answer!(frame))
-    if (step.do === 'push') {
+    if (typeof step === 'object') safely(() => step.answer!(frame))
+    if (step === 'push') {
       const { headers, payload } = answered
       this.#emitter.emit('push', { route: frame.route, headers, payload } as Push<P>)
     }
-    if (step.do === 'desist') this.#serving.desist(frame.uuid)
-    if (step.do === 'serve') {
+    if (step === 'desist') this.#serving.desist(frame.uuid)
+    if (step === 'serve') {
       const { line } = this.#connection
       void this.#serving.serve(frame, (text) => line?.send(text))
     }
-    if (step.do === 'complain') this.#error(refusal('?', answered))
+    if (step === 'complain') this.#error(refusal('?', answered))
   }
 
   #changed(state: State, end?: End): void {

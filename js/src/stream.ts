@@ -74,9 +74,9 @@ export function source<T, R>(
     let over = false
     let begun: Begun | undefined
     const end = (last: Last) => {
-      const told = over
+      if (over) return
       over = true
-      if (!told) to.end(last)
+      to.end(last)
     }
     const failed = (error: unknown) => end({ error })
     const wrong = (seq: unknown) => new SocketError(`${route} came to ${seq} where ${count} was due`)
@@ -113,7 +113,7 @@ export function source<T, R>(
       took() {
         taken++
         // Half a window, and of the window the server really keeps: else both would wait for ever.
-        if (!over && taken - acked >= (Math.min(window, begun!.limit()) >> 1 || 1)) begun!.ack((acked = taken) - 1)
+        if (!over && taken - acked >= Math.min(window, begun!.limit()) >> 1) begun!.ack((acked = taken) - 1)
       },
       leave() {
         over = true

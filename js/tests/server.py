@@ -1,12 +1,17 @@
 """
-The server the client is tried against: routes that answer, wait, fail and push.
+The server the client is tried against: routes that answer, wait, fail, stream, call and push; at /auth, one that
+asks for tokens.
 
 Run as `python server.py PORT`; with the checkout's package when none is installed.
 """
 
 import asyncio
+import os
+import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "src"))
 
@@ -15,7 +20,15 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.websockets import WebSocket
 
-from fastapi_observable_socket import SocketRouter, Status
+from fastapi_observable_socket import (
+    Authenticated,
+    Connection,
+    Progress,
+    ResponseError,
+    SocketRouter,
+    SocketTimeoutError,
+    Status,
+)
 
 app = FastAPI()
 router = SocketRouter()
@@ -84,7 +97,102 @@ async def report(ws: WebSocket, headers, payload):
     reports.append(payload)
 
 
+@router.route("count")
+async def count(payload: int) -> AsyncIterator[int]:
+    for n in range(payload):
+        yield n
+
+
+streams = []
+
+
+@router.route("endless")
+async def endless(payload: str) -> AsyncIterator[str]:
+    n = 0
+    streams.append(payload)
+    try:
+        while True:
+            yield f"{payload} {n}"
+            n += 1
+            await asyncio.sleep(0)
+    finally:
+        streams.remove(payload)
+
+
+@router.route("streams")
+async def what_streams():
+    return streams
+
+
+@router.route("breaks")
+async def breaks(payload: int) -> AsyncIterator[int]:
+    for n in range(payload):
+        yield n
+    raise HTTPException(418, "I am a teapot")
+
+
+@router.route("dies")
+async def dies(payload: int) -> AsyncIterator[int]:
+    for n in range(payload):
+        yield n
+    await asyncio.sleep(0.2)  # they are on the wire by now
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@router.route("quiet")
+async def quiet(payload: float) -> AsyncIterator[str]:
+    yield "first"
+    await asyncio.sleep(payload)
+    yield "last"
+
+
+@router.route("work")
+async def work(payload: int, progress: Progress) -> str:
+    for n in range(payload):
+        await progress({"done": n + 1})
+    return "done"
+
+
+@router.route("ask")
+async def ask(payload: Any, connection: Connection) -> Any:
+    try:
+        return await connection.call("confirm", payload, timeout=5)
+    except ResponseError as error:
+        return {"status": error.status, "code": error.code}
+
+
+@router.route("ask-briefly")
+async def ask_briefly(payload: Any, connection: Connection) -> Any:
+    try:
+        return await connection.call("confirm", payload, timeout=0.1)
+    except SocketTimeoutError:
+        return "no answer"
+
+
+@router.route("news")
+async def news(payload: Any, connection: Connection) -> str:
+    await connection.push("news", payload)
+    return "pushed"
+
+
 router.mount(app, "/ws")
+
+
+async def authenticate(token: str) -> Authenticated | None:
+    """`ada 2` is Ada, for two seconds."""
+    name, _, seconds = token.partition(" ")
+    return Authenticated(name, expires_in=float(seconds)) if seconds else None
+
+
+private = SocketRouter(authenticate=authenticate)
+
+
+@private.route("me")
+async def me(connection: Connection) -> Any:
+    return connection.user
+
+
+private.mount(app, "/auth")
 
 
 @app.get("/reports")

@@ -12,32 +12,17 @@ it runs.
 import asyncio
 import json
 import logging
-import os
-import socket as sockets
-import ssl
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
-from urllib.parse import urlsplit
 
-import msgspec
-
-from ._errors import (
-    ConnectionLostError,
-    ResponseError,
-    SocketError,
-    SocketTimeoutError,
-    Unserialisable,
-)
-from ._status import CloseCode, Status
-from ._wire import Request, encode_request
+from ._errors import ConnectionLostError, ResponseError, SocketError, SocketTimeoutError
+from ._shown import Away, away, read_frame, show, show_line, tell, tell_json, tell_status
+from ._typed import Mistyped, Target, address, frame_of, pairs, payload_of, standard_input
+from ._wire import Request
 
 if TYPE_CHECKING:
     from typer import Typer
-    from websockets.exceptions import InvalidStatus
 
     from .client import Connecting, End, Socket
 
@@ -45,105 +30,6 @@ FAILED: Final = 1
 USAGE: Final = 2
 AWAY: Final = 3
 INTERRUPTED: Final = 130
-
-
-class Mistyped(Exception):
-    """What was typed cannot be sent; the message says where and how to put it right."""
-
-
-class Away(Exception):
-    """The server cannot be reached, refuses or has gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which server, and how to knock. `timeout` is in seconds."""
-
-    url: str
-    headers: Sequence[tuple[str, str]] = ()
-    origin: str | None = None
-    timeout: float = 10.0
-    token: str | None = None
-
-
-# --- what was typed
-
-
-def address(url: str) -> str:
-    """`url` as a WebSocket's. Raises `Mistyped`."""
-    scheme, colon, rest = url.partition("://")
-    known = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-    try:
-        usable = scheme.lower() in known and urlsplit(url).hostname and urlsplit(url).port != 0
-    except ValueError:
-        usable = False
-    if not colon or not usable:
-        raise Mistyped(
-            f"{url!r} is no address of a socket: write ws://host:port/path "
-            "(wss://, http:// and https:// do as well)"
-        )
-    return f"{known[scheme.lower()]}://{rest.partition('#')[0]}"
-
-
-def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Each `name=value` as a pair. Raises `Mistyped`."""
-    for text in texts:
-        if not text.partition("=")[0].strip() or "=" not in text:
-            raise Mistyped(f"{text!r} is no header: write name=value")
-    return [(name.strip(), value) for name, _, value in (text.partition("=") for text in texts)]
-
-
-def payload_of(text: str | None) -> Any:
-    """The payload as it was written, once it is known to be JSON. Raises `Mistyped`."""
-    if text is None:
-        return msgspec.UNSET
-    if not text.strip():
-        raise Mistyped(f"the payload is empty: leave it out, or\n{_QUOTING}")
-    try:
-        json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise Mistyped(f"the payload is not JSON: {_pointed_at(error)}\n{_QUOTING}") from None
-    except (ValueError, RecursionError) as error:
-        raise Mistyped(f"the payload is not JSON: {error}\n{_QUOTING}") from None
-    # Not decoded and encoded again: a long number would lose its last digits.
-    return msgspec.Raw(text.encode(errors="surrogateescape"))
-
-
-_QUOTING: Final = """\
-quote it for the shell: '{"title": "news"}' for an object, '[1, 2]' for a list, \
-'"news"' for a text"""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it has no {name}")
-
-
-def _pointed_at(error: json.JSONDecodeError) -> str:
-    """The reason, and the piece of the line it is about with a mark below the place."""
-    column = error.colno - 1
-    line = error.doc.split("\n")[error.lineno - 1]
-    start = max(0, column - 40)
-    piece = "".join(c if c.isprintable() else " " for c in line[start : column + 30])
-    where = f"line {error.lineno}, character {error.colno}"
-    return f"{error.msg.lower()} at {where}\n  {piece}\n  {' ' * (column - start)}^"
-
-
-def standard_input() -> str:
-    """All of it. Raises `Mistyped`."""
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Mistyped(f"standard input is not UTF-8: byte {error.start + 1}") from None
-
-
-def frame_of(request: Request) -> str:
-    """The request's frame. Raises `Mistyped`."""
-    try:
-        frame = encode_request(request)
-        frame.encode()
-    except (Unserialisable, UnicodeError):
-        raise Mistyped("route, headers and payload must be valid UTF-8 text") from None
-    return frame
 
 
 # --- the commands
@@ -159,13 +45,13 @@ async def call(target: Target, request: Request, raw: bool = False, progress: bo
             request.payload,
             headers=request.headers,
             timeout=target.timeout,
-            on_progress=_tell_json if progress else None,
+            on_progress=tell_json if progress else None,
         )
-    _tell_status(answer.status)
+    tell_status(answer.status)
     for name, value in (answer.headers or {}).items():
         tell(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
-    text = [text for text in seen if _read(text).get("uuid") == answer.uuid][-1]
-    show(text if raw else json.dumps(_read(text).get("payload"), ensure_ascii=False), raw)
+    text = [text for text in seen if read_frame(text).get("uuid") == answer.uuid][-1]
+    show(text if raw else json.dumps(read_frame(text).get("payload"), ensure_ascii=False), raw)
     return 0 if answer.ok else FAILED
 
 
@@ -185,23 +71,15 @@ async def stream(target: Target, request: Request, window: int, count: int | Non
     ):
         try:
             async for item in items:
-                show(json.dumps(item, ensure_ascii=False), True)
+                show_line(json.dumps(item, ensure_ascii=False))
                 taken += 1
                 if taken == count:
                     break
         except ResponseError as error:
-            _tell_status(error.status)
-            _tell_json(error.payload)
+            tell_status(error.status)
+            tell_json(error.payload)
             return FAILED
     return 0
-
-
-def _tell_status(status: int) -> None:
-    tell(f"{status} {_name_of(status)}".rstrip())
-
-
-def _tell_json(payload: Any) -> None:
-    tell(json.dumps(payload, ensure_ascii=False))
 
 
 async def listen(target: Target, heartbeat: float, raw: bool = False) -> NoReturn:
@@ -236,7 +114,7 @@ def _show_frame(message: str | bytes, raw: bool, introduced: bool) -> None:
     if isinstance(message, bytes):
         tell(f"a binary frame of {len(message)} bytes")
         return
-    frame = _read(message)
+    frame = read_frame(message)
     # The answer to `$hello` is none of the server's own messages.
     if frame.get("route") != "PONG" and not (introduced and type(frame.get("status")) is int):
         show(message, raw)
@@ -248,22 +126,6 @@ def _tell_state(target: Target, state: str, end: "End | None") -> None:
     elif state == "waiting" and end is not None:
         why = away(target, end.code, end.reason, end.cause)
         tell(f"{why}; next attempt in {end.wait or 0:.1f} s")
-
-
-def _read(text: str | bytes) -> dict[str, Any]:
-    """The frame in `text`; empty where there is none."""
-    try:
-        frame = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return frame if isinstance(frame, dict) else {}
-
-
-def _name_of(status: int) -> str:
-    try:
-        return Status(status).name
-    except ValueError:
-        return ""
 
 
 # --- the way to the server
@@ -307,98 +169,6 @@ async def _told_as_away(target: Target) -> AsyncIterator[None]:
         raise Away(str(error)) from None
 
 
-def away(target: Target, code: int, reason: str, cause: BaseException | None) -> Away:
-    """Why there is no connection, for people. Raises `Mistyped` for an address that is none."""
-    from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI
-
-    match cause:
-        case InvalidURI():
-            raise Mistyped(f"{target.url!r} is no address of a socket")
-        case InvalidStatus():
-            return _refused(cause, target.url)
-        case OSError():  # refused, unknown, unreachable, not trusted, too late
-            return _unreachable(cause, target)
-        case None:
-            return Away("the connection was lost")
-        case ConnectionClosed() | ResponseError():
-            return _closed(code, reason)
-        case _:
-            return Away(f"no WebSocket at {target.url}: {cause}")
-
-
-def _closed(code: int, reason: str) -> Away:
-    if code == 1006:
-        return Away("the connection was lost")
-    verb = "refused us" if code == CloseCode.POLICY else "closed the connection"
-    return Away(f"the server {verb}: {code} {' '.join(reason.split())}".rstrip())
-
-
-def _refused(error: "InvalidStatus", url: str) -> Away:
-    status = error.response.status_code
-    try:
-        phrase = f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        phrase = str(status)
-    retry_after = error.response.headers.get("Retry-After", "")
-    hint = f": try again in {retry_after} s" if retry_after.isdecimal() else ""
-    if status in (401, 403, 404):
-        hint = ": no socket at this path, or not for you"
-    return Away(f"{url} refused the handshake with HTTP {phrase}{hint}")
-
-
-def _unreachable(error: OSError, target: Target) -> Away:
-    url = target.url
-    if isinstance(error, TimeoutError):
-        return Away(f"{url} did not open a socket within {target.timeout:g} s")
-    if isinstance(error, sockets.gaierror):
-        return Away(f"no host is known as {urlsplit(url).hostname!r}")
-    if isinstance(error, ssl.SSLError):
-        return Away(f"no safe connection to {url}: {error}")
-    # Where a name has several addresses, asyncio merges their errors into one without a kind.
-    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
-        return Away(f"connection refused: nothing listens at {url}")
-    return Away(f"cannot reach {url}: {error}")
-
-
-# --- what is printed
-
-
-def show(text: str, raw: bool) -> None:
-    """JSON for people on a terminal, one line of it for programs; `raw` text as it is."""
-    try:
-        if raw or not sys.stdout.isatty():
-            print(text, flush=True)
-        else:
-            _show_to_people(text)
-    except UnicodeEncodeError:
-        print(text.encode("ascii", "backslashreplace").decode(), flush=True)
-    except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
-
-
-def _show_to_people(text: str) -> None:
-    from rich import print_json
-
-    try:
-        print_json(text)
-    except json.JSONDecodeError:
-        print(_printable(text), flush=True)
-
-
-def tell(text: str) -> None:
-    """What is about the answer and not in it."""
-    print(_printable(text), file=sys.stderr, flush=True)
-
-
-def _printable(text: str) -> str:
-    """What a server wrote must not steer the terminal."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
-
-
 # --- the entry point
 
 
@@ -418,28 +188,20 @@ def commands() -> "Typer":
     """The command line as typer knows it."""
     import typer
 
-    Url = Annotated[str, typer.Argument(metavar="URL", help="ws://, wss://, http:// or https://")]
-    Route = Annotated[str, typer.Argument(metavar="ROUTE", help="Such as math/sum.")]
-    Payload = Annotated[
-        str | None, typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from standard input.")
-    ]
-    MessageHeader = Annotated[
-        list[str] | None,
-        typer.Option("--header", "-H", metavar="NAME=VALUE", help="Of the message."),
-    ]
-    HttpHeader = Annotated[
-        list[str] | None,
-        typer.Option("--http-header", metavar="NAME=VALUE", help="For the handshake."),
-    ]
-    Origin = Annotated[
-        str | None, typer.Option(metavar="ORIGIN", help="Origin header of the handshake.")
-    ]
-    Token = Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", envvar="FOS_TOKEN", help="Says who you are, in $hello."),
-    ]
-    Raw = Annotated[bool, typer.Option("--json", help="Print frames just as they came.")]
-    Seconds = Annotated[float, typer.Option(min=0.001, metavar="SECONDS")]
+    url_ = typer.Argument(metavar="URL", help="ws://, wss://, http:// or https://")
+    route_ = typer.Argument(metavar="ROUTE", help="Such as math/sum.")
+    payload_ = typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from standard input.")
+    header_ = typer.Option("--header", "-H", metavar="NAME=VALUE", help="Of the message.")
+    http_header_ = typer.Option("--http-header", metavar="NAME=VALUE", help="For the handshake.")
+    origin_ = typer.Option(metavar="ORIGIN", help="Origin header of the handshake.")
+    token_ = typer.Option(metavar="TOKEN", envvar="FOS_TOKEN", help="Says who you are.")
+    raw_ = typer.Option("--json", help="Print frames just as they came.")
+    timeout_ = typer.Option(min=0.001, metavar="SECONDS")
+    progress_ = typer.Option("--progress", help="Show how far it has come, if the route tells.")
+    first_ = typer.Option(min=0.001, metavar="SECONDS", help="For the first item.")
+    window_ = typer.Option(min=1, metavar="N", help="Items that may be on their way.")
+    count_ = typer.Option(min=1, metavar="N", help="Stop after as many items.")
+    heartbeat_ = typer.Option(min=0.001, metavar="SECONDS", help="Between two PINGs.")
 
     app = typer.Typer(
         add_completion=False,
@@ -450,18 +212,16 @@ def commands() -> "Typer":
 
     @app.command("call")
     def _call(
-        url: Url,
-        route: Route,
-        payload: Payload = None,
-        header: MessageHeader = None,
-        http_header: HttpHeader = None,
-        timeout: Seconds = 10.0,
-        origin: Origin = None,
-        token: Token = None,
-        progress: Annotated[
-            bool, typer.Option("--progress", help="Show how far it has come, if the route tells.")
-        ] = False,
-        raw: Raw = False,
+        url: Annotated[str, url_],
+        route: Annotated[str, route_],
+        payload: Annotated[str | None, payload_] = None,
+        header: Annotated[list[str] | None, header_] = None,
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, timeout_] = 10.0,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
+        progress: Annotated[bool, progress_] = False,
+        raw: Annotated[bool, raw_] = False,
     ) -> None:
         """Send one request and print the payload of its answer.
 
@@ -478,22 +238,16 @@ def commands() -> "Typer":
 
     @app.command("stream")
     def _stream(
-        url: Url,
-        route: Route,
-        payload: Payload = None,
-        header: MessageHeader = None,
-        http_header: HttpHeader = None,
-        timeout: Annotated[
-            float, typer.Option(min=0.001, metavar="SECONDS", help="For the first item.")
-        ] = 10.0,
-        window: Annotated[
-            int, typer.Option(min=1, metavar="N", help="Items that may be on their way.")
-        ] = 64,
-        count: Annotated[
-            int | None, typer.Option(min=1, metavar="N", help="Stop after as many items.")
-        ] = None,
-        origin: Origin = None,
-        token: Token = None,
+        url: Annotated[str, url_],
+        route: Annotated[str, route_],
+        payload: Annotated[str | None, payload_] = None,
+        header: Annotated[list[str] | None, header_] = None,
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, first_] = 10.0,
+        window: Annotated[int, window_] = 64,
+        count: Annotated[int | None, count_] = None,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
     ) -> None:
         """Print the items of a stream as they come, one on each line.
 
@@ -508,15 +262,13 @@ def commands() -> "Typer":
 
     @app.command("listen")
     def _listen(
-        url: Url,
-        http_header: HttpHeader = None,
-        timeout: Seconds = 10.0,
-        origin: Origin = None,
-        token: Token = None,
-        heartbeat: Annotated[
-            float, typer.Option(min=0.001, metavar="SECONDS", help="Between two PINGs.")
-        ] = 45.0,
-        raw: Raw = False,
+        url: Annotated[str, url_],
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, timeout_] = 10.0,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
+        heartbeat: Annotated[float, heartbeat_] = 45.0,
+        raw: Annotated[bool, raw_] = False,
     ) -> None:
         """Print every frame that arrives, until Ctrl-C.
 

@@ -19,8 +19,9 @@ from msgspec import UNSET
 from pydantic import TypeAdapter
 
 from ._asked import Handler
-from ._desk import Session, StateListener, safely
+from ._desk import StateListener, safely
 from ._errors import ConnectionLostError
+from ._greeting import Session
 from ._items import Push, Pushes, Stream
 from ._life import State
 from ._socket import Connecting, Headers, Socket, Timeout, connect

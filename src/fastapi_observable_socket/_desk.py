@@ -14,8 +14,10 @@ from weakref import WeakSet
 import msgspec
 
 from ._asked import Handlers
+from ._asking import Awaited, Streamed, Told, error_of
 from ._errors import ConnectionLostError, SocketError, SocketTimeoutError
-from ._items import Push, Pushes, Streamed, error_of
+from ._greeting import SOONEST, Hello, Session, kept, limit_of, session_of
+from ._items import Push, Pushes
 from ._ledger import (
     Asked,
     Broken,
@@ -39,80 +41,11 @@ from ._wire import Header, Request, encode
 
 StateListener = Callable[[State, End | None], Any]
 
-SOONEST = 1.0
-"""Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
+FEW = 4
+"""Up to so many calls at the same time are written one by one."""
 
-
-class Session(msgspec.Struct, frozen=True):
-    """What the server said of itself and of this connection. A server without extensions says
-    nothing: no features, no limits.
-
-    `session` names the connection, `heartbeat` and `expires_in` are in seconds.
-    """
-
-    session: str | None = None
-    features: frozenset[str] = frozenset()
-    limits: dict[str, int] = msgspec.field(default_factory=dict)
-    heartbeat: float | None = None
-    expires_in: float | None = None
-
-
-class Awaited(Call):
-    """A call that one task awaits the answer of."""
-
-    __slots__ = ("future", "on_progress")
-
-    oneway = False
-
-    def __init__(
-        self,
-        uuid: str,
-        route: str,
-        text: str,
-        future: "asyncio.Future[Heard]",
-        on_progress: Callable[[Heard], None] | None = None,
-    ) -> None:
-        super().__init__(uuid, route, text, progress=on_progress is not None)
-        self.future = future
-        self.on_progress = on_progress
-
-    def progressed(self, frame: Heard) -> None:
-        if self.on_progress is not None:
-            self.on_progress(frame)
-
-    def answer(self, frame: Heard) -> None:
-        if not self.future.done():
-            self.future.set_result(frame)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Told(Awaited):
-    """A call that is over as soon as it is sent."""
-
-    __slots__ = ()
-
-    oneway = True
-
-    def left(self) -> None:
-        self.answer(Heard())
-
-
-class Hello(Call):
-    """`$hello`, and what to do with its answer."""
-
-    __slots__ = ("_then",)
-
-    oneway = False
-
-    def __init__(self, uuid: str, text: str, then: Callable[[Heard], None]) -> None:
-        super().__init__(uuid, "$hello", text)
-        self._then = then
-
-    def answer(self, frame: Heard) -> None:
-        self._then(frame)
+LARGEST_WINDOW = 1024
+"""What a server takes that does not say."""
 
 
 class Desk:
@@ -131,6 +64,8 @@ class Desk:
         self.life = Life(url, options, self)
         self.handlers = Handlers()
         self.session: Session | None = None
+        self._most: int | None = None
+        """How many calls the server works on at once: as it said last, on this line or before."""
         self.pushes: WeakSet[Pushes] = WeakSet()
         self.on_push: dict[object, Callable[[Push], Any]] = {}
         self.on_state: dict[object, StateListener] = {}
@@ -222,6 +157,9 @@ class Desk:
         on_progress: Callable[[Heard], None] | None,
     ) -> Streamed:
         """A stream that is yet to be started."""
+        # A server takes no larger one than its own, and would wait for acknowledgements that we
+        # thought were not due yet.
+        window = min(window, limit_of(self.session, "window") or LARGEST_WINDOW)
         uuid = self.uuid()
         asked: Header = {**(headers or {}), "$stream": True, "$window": window}
         if on_progress is not None:
@@ -245,19 +183,38 @@ class Desk:
     def submit(self, call: Call) -> None:
         """Send it, or keep it until there is a line. Raises `ConnectionLostError` on a socket
         that is closed, and `QueueFullError`."""
-        life = self.life
-        if life.state == "closed":
+        state = self.life.state
+        if state == "closed":
             raise self.gone(False)
-        self._ledger.start(call)
-        if life.state == "open":
+        self._ledger.start(call, urgent=state == "open")
+        # What the server asks us may depend on a call that we make for that: it must not wait.
+        if state == "open" and (not call.counts or not self._busy() or self._answering):
             self._write(call)
 
-    def _write(self, call: Call) -> None:
+    def _busy(self) -> bool:
+        """Whether the server has as many calls of ours as it works on at once.
+
+        More would only lie before its door, where neither a PING nor a cancellation behind them
+        is read. Here they can be cancelled for nothing, and outlive the line.
+        """
+        return self._most is not None and self._ledger.in_flight >= self._most
+
+    def _write(self, call: Call) -> bool:
         line = self.life.line
-        if line is not None and line.send(call.text):
-            self._ledger.sent(call)
-            if call.oneway:
-                call.left()
+        # One at a time, waiting for company would only cost time.
+        if line is None or not line.send(call.text, len(self._ledger) > FEW):
+            return False
+        self._ledger.sent(call)
+        if call.oneway:
+            call.left()
+        return True
+
+    def _go_on(self) -> None:
+        """Send what waits, as far as the server takes it."""
+        waiting = self._ledger.waiting
+        while waiting and not self._busy():
+            if not self._write(next(iter(waiting.values()))):
+                return
 
     def abandon(self, call: Call) -> None:
         """Nobody wants its answer any more; so nobody wants the work done either."""
@@ -266,6 +223,9 @@ class Desk:
         self._ledger.end(call)
         if call.sent and self.life.line is not None:
             self.life.line.send(f'{{"uuid":"{call.uuid}","route":"$cancel"}}')
+            if self._ledger.waiting:
+                # Not at once: who cancels one often cancels them all.
+                asyncio.get_running_loop().call_soon(self._go_on)
 
     def gone(self, sent: bool) -> ConnectionLostError:
         """What a call is told that has no line any more."""
@@ -336,8 +296,7 @@ class Desk:
             self._say_hello(line, token)
         elif self._entered is not None and not self._entered.done():
             self._entered.set_result(None)
-        for call in self._ledger.waiting():
-            self._write(call)
+        self._go_on()
 
     def changed(self, state: State, end: End | None) -> None:
         if end is not None:
@@ -368,11 +327,7 @@ class Desk:
 
     def _say_hello(self, line: Line, token: str | None) -> None:
         uuid = self.uuid()
-        payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
-        if token is not None:
-            payload["token"] = token
-        text = encode(Request(uuid, "$hello", {}, payload)).decode()
-        call = Hello(uuid, text, lambda frame: self._introduced(line, frame))
+        call = Hello(uuid, token, lambda frame: self._introduced(line, frame))
         self._ledger.start(call, urgent=True)
         self._write(call)
 
@@ -381,32 +336,17 @@ class Desk:
             # The server is about to close: what it closes with says what to do.
             line.blame = error_of("$hello", frame)
             return
-        self.session = session = _session_of(frame)
+        self.session = session = session_of(frame)
+        self._most = limit_of(session, "in_flight")
         if session.heartbeat is not None:
             self.life.heard_at_least(max(SOONEST, session.heartbeat))
         if session.expires_in is not None and self._auth:
-            self._spawn(self._keep(session.expires_in))
+            self._spawn(kept(session.expires_in, self._renew))
         if self._entered is not None and not self._entered.done():
             self._entered.set_result(None)
 
-    async def _keep(self, expires_in: float) -> None:
-        """Renew the session before it ends, again and again."""
-        left: float | None = expires_in
-        while left is not None:
-            await asyncio.sleep(max(SOONEST, left * 0.8))
-            left = await self._renewed(left * 0.2)
-
-    async def _renewed(self, left: float) -> float | None:
-        """How many seconds the session has now: `left`, where it could not be renewed."""
-        try:
-            token = await self.life.token()
-            frame = await self.ask("$auth", {"token": token}, None, 30.0)
-            if not frame.ok:
-                raise error_of("$auth", frame)
-            return _session_of(frame).expires_in
-        except Exception as error:
-            logger.warning("session not renewed: %s: %s", type(error).__name__, escaped(error))
-            return left
+    async def _renew(self) -> Heard:
+        return await self.ask("$auth", {"token": await self.life.token()}, None, 30.0)
 
     # --- what arrives
 
@@ -421,6 +361,8 @@ class Desk:
         kind = type(step)
         if kind is Final or kind is Item:
             self._for_a_call(step)
+            if self._ledger.waiting:
+                self._go_on()
         elif step is not None:
             self._aside(step)
 
@@ -451,6 +393,21 @@ class Desk:
             case Complained(frame=frame):
                 logger.warning("the server could not read a frame: %s", escaped(frame.status))
 
+    def _answer(self, frame: Heard) -> None:
+        uuid, line = str(frame.uuid), self.life.line
+        if line is not None and uuid not in self._answering:
+            self._answering[uuid] = task = self._spawn(self._answered(frame, line))
+            task.add_done_callback(lambda task: self._answered_by(uuid, task))
+
+    def _answered_by(self, uuid: str, task: "asyncio.Task[None]") -> None:
+        # On the next line the same uuid may be another call by now.
+        if self._answering.get(uuid) is task:
+            del self._answering[uuid]
+
+    async def _answered(self, frame: Heard, line: Line) -> None:
+        # On this line only: to the server, the next one is somebody else.
+        line.send(await self.handlers.answer(frame))
+
     def _pushed(self, frame: Heard) -> None:
         push = Push(frame.route or "", frame.headers or {}, payload_of(frame))
         for pushes in list(self.pushes):
@@ -458,29 +415,6 @@ class Desk:
                 pushes.put(push)
         for listener in list(self.on_push.values()):
             safely(listener, push)
-
-    # --- what the server asks
-
-    def _answer(self, frame: Heard) -> None:
-        uuid, line = str(frame.uuid), self.life.line
-        if line is None or uuid in self._answering:
-            return
-        task = self._answering[uuid] = self._spawn(self._answered(frame, line))
-        task.add_done_callback(lambda _: self._answering.pop(uuid, None))
-
-    async def _answered(self, frame: Heard, line: Line) -> None:
-        text = await self.handlers.answer(frame)
-        # On this line only: to the server, the next one is somebody else.
-        line.send(text)
-
-
-def _session_of(frame: Heard) -> Session:
-    if not frame.ok:
-        return Session()
-    try:
-        return msgspec.convert(payload_of(frame), Session)
-    except (msgspec.MsgspecError, SocketError):
-        return Session()
 
 
 def safely(function: Callable[..., Any], *arguments: Any) -> None:

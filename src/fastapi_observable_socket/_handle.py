@@ -165,9 +165,10 @@ class Connection:
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._pending[uuid] = answer
         self._waits(True)
+        limit = asyncio.timeout(timeout)
         try:
             self._outbox.push(text)
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 return await answer
         except TimeoutError:
             if not limit.expired():

@@ -1,5 +1,5 @@
 """
-What comes in many pieces, as its reader takes them: the items of a stream, and pushes.
+What comes in many pieces, as its reader takes it: the items of a stream, and pushes.
 
 Nothing here touches a line: the desk starts, acknowledges and ends.
 """
@@ -11,118 +11,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-import msgspec
-
-from ._errors import ResponseError
+from ._asking import Streamed
 from ._ledger import Call, Heard, payload_of
 from ._wire import Header
 
 T = TypeVar("T")
-
-
-class Streamed(Call):
-    """A call that is answered by items. Those that nobody has taken yet wait here."""
-
-    __slots__ = (
-        "acked",
-        "error",
-        "items",
-        "last",
-        "on_progress",
-        "over",
-        "timeout",
-        "timer",
-        "waiter",
-        "window",
-    )
-
-    oneway = False
-
-    def __init__(
-        self,
-        uuid: str,
-        route: str,
-        text: str,
-        window: int,
-        timeout: float | None = None,
-        on_progress: Callable[[Heard], None] | None = None,
-    ) -> None:
-        super().__init__(uuid, route, text, streams=True, progress=on_progress is not None)
-        self.window = window
-        self.timeout = timeout
-        """Seconds that the first frame may take."""
-        self.acked = 0
-        self.items: deque[Heard] = deque()
-        self.over = False
-        self.error: Exception | None = None
-        """Why there are no more items, told after those that came."""
-        self.last: Heard | None = None
-        """The end, where it came as items came."""
-        self.on_progress = on_progress
-        self.timer: asyncio.TimerHandle | None = None
-        """Runs until the first frame comes."""
-        self.waiter: asyncio.Future[None] | None = None
-
-    def item(self, frame: Heard) -> None:
-        self.items.append(frame)
-        self._wake()
-
-    def progressed(self, frame: Heard) -> None:
-        self._wake()
-        if self.on_progress is not None:
-            self.on_progress(frame)
-
-    def answer(self, frame: Heard) -> None:
-        if not frame.ok:
-            self.fail(error_of(self.route, frame))
-            return
-        if self.seq == 0 and "$seq" not in (frame.headers or {}):
-            self.items.extend(_items_in(frame))
-        else:
-            self.last = frame
-        self.finish()
-
-    def fail(self, error: Exception) -> None:
-        self.error = error
-        self.finish()
-
-    def finish(self) -> None:
-        """Nothing more will come."""
-        self.over = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    async def more(self) -> None:
-        """Until there is an item, or the end, or just progress."""
-        if self.waiter is not None:
-            raise RuntimeError("a stream is read by one task at a time")
-        self.waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self.waiter
-        finally:
-            self.waiter = None
-
-
-def _items_in(frame: Heard) -> list[Heard]:
-    """Those of a server without streams, or of a route that is none: all in one answer."""
-    try:
-        return [Heard(payload=item) for item in _lists.decode(frame.payload)]
-    except msgspec.MsgspecError:
-        return [frame]
-
-
-_lists = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def error_of(route: str, frame: Heard) -> ResponseError:
-    """What an answer that is no 2xx is raised as."""
-    return ResponseError(route, frame.status or 0, frame.headers or {}, payload_of(frame))
 
 
 class Starter(Protocol):

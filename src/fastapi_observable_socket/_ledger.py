@@ -7,6 +7,7 @@ by one request and ended by its last answer.
 """
 
 import json
+from collections import OrderedDict
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,6 +43,8 @@ class Call:
     """Items that may be on their way, where it streams."""
     oneway = True
     """It is over as soon as it is sent."""
+    counts = False
+    """It is one of those that a server bounds the number of."""
 
     def __init__(
         self, uuid: str, route: str, text: str, *, streams: bool = False, progress: bool = False
@@ -137,14 +140,18 @@ Step = Final | Item | Progressed | Broken | Pushed | Asked | Dropped | Complaine
 
 
 class Ledger:
-    """Which calls live. `limit` bounds those that wait for a line."""
+    """Which calls live. `limit` bounds those that wait to be sent."""
 
-    __slots__ = ("_calls", "_limit", "_unsent")
+    __slots__ = ("_calls", "_limit", "in_flight", "waiting")
 
     def __init__(self, limit: int) -> None:
         self._calls: dict[Uuid | None, Call] = {}
         self._limit = limit
-        self._unsent = 0
+        # Not a dict, which is slow at finding its first member after many were taken from there.
+        self.waiting: OrderedDict[str, Call] = OrderedDict()
+        """Those that are yet to be sent, oldest first."""
+        self.in_flight = 0
+        """How many of those that count are sent and not answered."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -153,16 +160,17 @@ class Ledger:
         """File a call that is yet to be sent. Raises `QueueFullError`, unless it is `urgent`."""
         if call.uuid in self._calls:
             raise SocketError(f"uuid {call.uuid} is in use")
-        if self._unsent >= self._limit and not urgent:
+        if not urgent and len(self.waiting) >= self._limit:
             raise QueueFullError(self._limit)
-        self._calls[call.uuid] = call
-        self._unsent += 1
+        self._calls[call.uuid] = self.waiting[call.uuid] = call
         call.live = True
 
     def sent(self, call: Call) -> None:
         """It is on the wire."""
         call.sent = True
-        self._unsent -= 1
+        del self.waiting[call.uuid]
+        if call.counts:
+            self.in_flight += 1
         if call.oneway:
             self._take_out(call)
 
@@ -170,16 +178,14 @@ class Ledger:
         """Wait no longer for its answer. Twice is harmless."""
         if call.live:
             if not call.sent:
-                self._unsent -= 1
+                del self.waiting[call.uuid]
             self._take_out(call)
 
     def _take_out(self, call: Call) -> None:
         call.live = False
         del self._calls[call.uuid]
-
-    def waiting(self) -> list[Call]:
-        """The calls that wait for a line, oldest first."""
-        return [call for call in self._calls.values() if not call.sent]
+        if call.counts and call.sent:
+            self.in_flight -= 1
 
     def lost(self, all_of_them: bool) -> list[Call]:
         """Take out what a lost line ends: whatever was sent, as nobody knows how far it came."""

@@ -21,6 +21,7 @@ from websockets.exceptions import (
     InvalidURI,
     SecurityError,
 )
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State as WebSocketState
 
 ABNORMAL = 1006
@@ -30,6 +31,9 @@ HIGH_WATER = 256 * 1024
 """Bytes on their way out before who sends without end is made to wait."""
 
 _OPEN = WebSocketState.OPEN
+_TEXT = Opcode.TEXT
+_MESSAGES = (Opcode.TEXT, Opcode.BINARY)
+"""What a message begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,34 @@ async def opened(url: str, headers: list[tuple[str, str]], options: dict[str, An
         "open_timeout": None,
         "additional_headers": headers,
     }
-    return Line(await dial(url, **chosen))
+    connection = await dial(url, **chosen, create_connection=Socket)
+    assert isinstance(connection, Socket)
+    return Line(connection)
+
+
+class Socket(ClientConnection):
+    """Gives each text to `take` as it arrives, which spares the way through a queue and a task.
+
+    What comes in fragments, is binary or cannot be read goes the usual way to `recv`, and so does
+    what comes behind it. Should a version of websockets not call `process_event`, all of it does.
+    """
+
+    take: Callable[[str], None] | None = None
+    behind = 0
+    """Messages that went the usual way, and were not received yet."""
+
+    def process_event(self, event: Any) -> None:
+        if isinstance(event, Frame) and event.opcode in _MESSAGES:
+            if self.take is not None and not self.behind and event.fin and event.opcode is _TEXT:
+                try:
+                    text = str(event.data, "utf-8")
+                except UnicodeDecodeError:
+                    pass  # `recv` knows what to do about it
+                else:
+                    self.take(text)
+                    return
+            self.behind += 1
+        super().process_event(event)
 
 
 class Line:
@@ -85,30 +116,49 @@ class Line:
         "_pinged",
         "_rate",
         "_said",
+        "_soon",
         "_timeout",
         "_timer",
         "blame",
         "ws",
-    )  # fmt: skip
+    )
 
-    def __init__(self, ws: ClientConnection) -> None:
+    def __init__(self, ws: Socket) -> None:
         self.ws = ws
         self.blame: BaseException | None = None
         """What the server said of us, if it is going to close for that."""
         self._loop = asyncio.get_running_loop()
         self._end: End | None = None
+        self._soon: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._pinged = 0.0
         self._heard = self._said = self._loop.time()
 
-    def send(self, text: str) -> bool:
-        """Write at once. False where the line is not open any more: nothing was written."""
+    def send(self, text: str, soon: bool = False) -> bool:
+        """Write at once, or `soon`: together with others of this turn of the loop. False where
+        the line is not open any more: nothing was written."""
         if self.ws.state is not _OPEN:
             return False
+        self._said = self._loop.time()
+        if soon:
+            if not self._soon:
+                self._loop.call_soon(self._flush)
+            self._soon.append(text)
+            return True
+        if self._soon:
+            self._flush()
         # The one public way of websockets to send without waiting.
         broadcast((self.ws,), text)
-        self._said = self._loop.time()
         return True
+
+    def _flush(self) -> None:
+        texts, self._soon = self._soon, []
+        if texts and self.ws.state is _OPEN:
+            protocol = self.ws.protocol
+            for text in texts:
+                protocol.send_text(text.encode())
+            # Each write is a system call, which costs as much as the rest of a small call.
+            self.ws.transport.write(b"".join(protocol.data_to_send()))
 
     @property
     def full(self) -> bool:
@@ -125,20 +175,27 @@ class Line:
 
     async def read(self, take: Callable[[str | bytes], None]) -> End:
         """Give every message to `take`, which must not raise, until the line is over."""
-        receive = self.ws.recv
+
+        def heard(message: str | bytes) -> None:
+            self._heard = self._loop.time()
+            take(message)
+
+        self.ws.take = heard
         try:
             while True:
-                message = await receive()
-                self._heard = self._loop.time()
-                take(message)
+                message = await self.ws.recv()
+                self.ws.behind -= 1
+                heard(message)
         except ConnectionClosed as error:
             return self._end or end_of_line(error, self.blame)
         finally:
+            self.ws.take = None
             self.silence()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye; after a second without an answer, just go. Never raises."""
         self.silence()
+        self._flush()
         try:
             await self.ws.close(code, reason)
         except Exception:

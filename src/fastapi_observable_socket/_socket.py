@@ -4,7 +4,7 @@ What the user of the client holds: a socket, and the way to one.
 It knows the types that users see; what is done about a call is the desk's part.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -13,8 +13,10 @@ from msgspec import UNSET, UnsetType
 from pydantic import TypeAdapter
 
 from ._asked import Handler
-from ._desk import Desk, Session, StateListener, safely
-from ._items import Push, Pushes, Stream, error_of
+from ._asking import error_of
+from ._desk import Desk, StateListener, safely
+from ._greeting import Session
+from ._items import Push, Pushes, Stream
 from ._ledger import Heard, payload_of
 from ._life import Auth, Options, State
 from ._line import Heartbeat
@@ -283,7 +285,7 @@ def connect(
     *,
     auth: Auth | None = None,
     headers: Headers | Callable[[], Headers] | None = None,
-    handshake_headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    handshake_headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     timeout: float | None = 30.0,
     open_timeout: float | None = 10.0,
     connect_timeout: float = 10.0,

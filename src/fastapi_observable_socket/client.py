@@ -29,7 +29,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from ._blocking import SyncPushes, SyncSocket, SyncStream, connect_sync
-from ._desk import Session
+from ._greeting import Session
 from ._items import Push, Pushes, Stream
 from ._life import State
 from ._socket import Connecting, Socket, connect

@@ -193,6 +193,7 @@ class SocketTestClient:
                 while (await self._frame_of(frames, route)).status == 402:
                     pass
             del self._streams[repr(uuid)]
+        assert end is not None
         if not end.ok:
             raise ResponseError(route, end.status, end.headers or {}, end.payload)
         if "$seq" not in (end.headers or {}):

@@ -13,6 +13,7 @@ declare global {
   // In the page.
   var socket: ObservableSocket
   var events: string[]
+  var renders: number
 }
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
@@ -28,7 +29,7 @@ describe.skipIf(reason)('in Chromium', () => {
 
   beforeAll(async () => {
     await build({
-      entryPoints: ['plain.ts', 'react.tsx', 'compat.tsx'].map((name) => here(`pages/${name}`)),
+      entryPoints: ['plain.ts', 'react.tsx', 'compat.tsx', 'streams.tsx'].map((name) => here(`pages/${name}`)),
       bundle: true,
       outdir: out,
       jsx: 'automatic',
@@ -134,6 +135,96 @@ describe.skipIf(reason)('in Chromium', () => {
     await server.start()
     expect(await unsent).toEqual({ sum: 5 })
     expect(await page.evaluate(() => events.filter((state) => state === 'open').length)).toBe(2)
+  })
+
+  test('a hundred thousand items, with a rest in the middle: all of them, in their order', async () => {
+    await visit('plain.html')
+    await opened()
+    const seen = await page.evaluate(async () => {
+      let next = 0
+      for await (const n of socket.stream('count', 100_000)) {
+        if (n !== next++) return `${n} where ${next - 1} was due`
+        if (n === 50_000) for (let i = 0; i < 20; i++) await socket.call('math/sum', [i])
+      }
+      return next
+    })
+    expect(seen).toBe(100_000)
+    expect(complaints).toEqual([])
+  }, 90_000)
+
+  test('break, an abort and the platform’s own Observable end a stream on the server', async () => {
+    await visit('plain.html')
+    await opened()
+    const ends = await page.evaluate(async () => {
+      for await (const _ of socket.stream('endless', 'broken')) break
+      const stop = new AbortController()
+      let reason
+      try {
+        for await (const _ of socket.stream('endless', 'aborted', { signal: stop.signal })) stop.abort('enough')
+      } catch (error) {
+        reason = error
+      }
+      const { Observable } = globalThis as any
+      const some = await Observable.from(socket.stream('endless', 'observed')).take(3).toArray()
+      return { reason, some }
+    })
+    expect(ends).toEqual({ reason: 'enough', some: ['observed 0', 'observed 1', 'observed 2'] })
+    await vi.waitFor(async () => expect(await page.evaluate(() => socket.call('streams'))).toEqual([]))
+  })
+
+  test('progress, a push, and a call of the server', async () => {
+    await visit('plain.html')
+    const told = await page.evaluate(async () => {
+      const told: unknown[] = []
+      socket.on('push', ({ route, payload }) => told.push({ route, payload }))
+      socket.handle('confirm', async (payload) => `${payload}: yes`)
+      told.push(await socket.call('work', 2, { onProgress: (progress) => told.push(progress) }))
+      await socket.call('news', 'rain')
+      told.push(await socket.call('ask', 'sure?'))
+      return told
+    })
+    expect(told).toEqual([{ done: 1 }, { done: 2 }, 'done', { route: 'news', payload: 'rain' }, 'sure?: yes'])
+  })
+
+  test('a server that dies in the middle of a stream', async () => {
+    await visit('plain.html')
+    await opened()
+    const end = page.evaluate(async () => {
+      const seen: unknown[] = []
+      try {
+        for await (const n of socket.stream('dies', 3)) seen.push(n)
+      } catch (error: any) {
+        seen.push({ name: error.name, sent: error.sent })
+      }
+      return seen
+    })
+    expect(await end).toEqual([0, 1, 2, { name: 'ConnectionLostError', sent: true }])
+    await server.stop()
+    await server.start()
+    expect(await sum(1)).toEqual({ sum: 1 })
+  })
+
+  test('useStream under StrictMode: one stream lasts, it stops, and none is left behind', async () => {
+    await visit('streams.html')
+    const running = () => page.evaluate(() => socket.call('streams'))
+    await text('output', 'streaming: 50 items, the last is first')
+    await vi.waitFor(async () => expect(await running()).toEqual(['first']))
+    await page.click('#second')
+    await text('output', 'streaming: 50 items, the last is second')
+    await vi.waitFor(async () => expect(await running()).toEqual(['second']))
+    // Thousands of items a second, and a render for each frame at most; StrictMode renders twice.
+    const [before, then] = await page.evaluate(() => [renders, performance.now()] as const)
+    await page.waitForTimeout(500)
+    const [after, now] = await page.evaluate(() => [renders, performance.now()] as const)
+    expect((after - before) / 2).toBeLessThanOrEqual((now - then) / 16 + 1)
+    await page.click('#stop')
+    await text('output', 'idle: 50 items')
+    await vi.waitFor(async () => expect(await running()).toEqual([]))
+    await page.click('#second')
+    await page.click('#gone')
+    await vi.waitFor(async () => expect(await running()).toEqual([]))
+    expect(connections).toHaveLength(1)
+    expect(complaints).toEqual([])
   })
 
   // Playwright loses sight of a page that was put away, so the page tells its story to the server.

@@ -240,9 +240,12 @@ describe('useStream', () => {
   test('renders once for all the items of a frame', async () => {
     const { ws } = mount({ file: 'a.log' })
     const { uuid } = live(ws)[0]!
+    const timers = vi.getTimerCount()
     await settle(() => {
       for (let n = 0; n < 1_000; n++) ws.says({ uuid, status: 402, headers: { $seq: n }, payload: n })
     })
+    // The wait for the first item is over, and that for one frame began.
+    expect(vi.getTimerCount()).toBe(timers)
     renders = 0
     await frame()
     // StrictMode renders twice to see.
@@ -287,6 +290,7 @@ describe('useStream', () => {
       log.stop()
       ws.item(1, 'b')
     })
+    expect(page.textContent).toBe('idle a')
     await frame()
     expect(page.textContent).toBe('idle a')
     expect(ws.routes).toEqual(['logs/tail', '$cancel'])

@@ -17,6 +17,7 @@ export class Wire {
     this.#server = createServer((near) => {
       if (this.#unplugged) return near.destroy()
       const far = connect(this.to, '127.0.0.1')
+      for (const end of [near, far]) end.setNoDelay(true)
       this.#pairs.push([near, far])
       for (const end of [near, far]) {
         end.on('error', () => {})

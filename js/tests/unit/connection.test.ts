@@ -344,6 +344,18 @@ describe('close', () => {
     }
   })
 
+  test('from what is told at the opening stays closed', () => {
+    const socket = socketWith({ timeout: 100, connectTimeout: 1e6 })
+    socket.notify('too old')
+    socket.on('error', () => socket.close())
+    const states = told(socket)
+    vi.advanceTimersByTime(100)
+    const ws = FakeWebSocket.last.accept()
+    expect(socket.state).toBe('closed')
+    expect(states).toEqual(['closed'])
+    expect(ws.readyState).toBe(2)
+  })
+
   test('from a listener is what the close that follows says', () => {
     const { socket, ws } = openSocket()
     const closes = vi.fn()

@@ -32,7 +32,7 @@ describe('an answer', () => {
     ws.says({ uuid: '#2', route: '$unknown' })
     await settle()
     expect(ws.frames).toMatchObject([
-      { uuid: '#1', status: 404, payload: { message: 'there is no route confirm', code: 'not_found' } },
+      { uuid: '#1', status: 404, payload: { message: 'no such route', code: 'not_found' } },
       { uuid: '#2', status: 404, payload: { code: 'not_found' } },
     ])
   })

@@ -149,6 +149,15 @@ describe('for await', () => {
     expect(ws.routes).toEqual(['count', '$cancel'])
   })
 
+  test('return drops what came and was not taken', async () => {
+    const { ws, items, first } = running()
+    ws.item(0, 'a')
+    ws.item(1, 'b')
+    await first
+    await items.return!()
+    expect(await items.next()).toEqual(end())
+  })
+
   test('return before the first item asks for nothing, and after the end says nothing', async () => {
     const { socket, ws } = openSocket()
     const items = iterate(socket.stream('count'))
@@ -307,10 +316,19 @@ describe('the end', () => {
     expect(ws.routes).toEqual(['count'])
   })
 
+  test('one that counts items where none came is an error', async () => {
+    const { ws, first } = running()
+    ws.answers(null, { headers: { $seq: 2 } })
+    expect(await outcome(first)).toMatchObject({ message: 'count came to 2 where 0 was due' })
+  })
+
   test('on a closed socket, with a full queue, with a payload that is no JSON, it is told to who takes it', async () => {
     const socket = socketWith({ queueLimit: 0 })
     expect(await outcome(iterate(socket.stream('count')).next())).toMatchObject({ name: 'QueueFullError' })
     expect(await outcome(iterate(socket.stream('count', 1n)).next())).toBeInstanceOf(TypeError)
+    const unreadable = vi.fn()
+    socket.stream('count', 1n).subscribe({ error: unreadable })
+    expect(unreadable).toHaveBeenCalledExactlyOnceWith(expect.any(TypeError))
     socket.close()
     const items = iterate(socket.stream('count'))
     expect(await outcome(items.next())).toMatchObject({ name: 'ConnectionLostError', sent: false })

@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { State } from '../../src/index.js'
+import type { ObservableSocket, State } from '../../src/index.js'
 import { FakeWebSocket, go, openSocket, outcome, still } from '../support/fake.js'
 
 interface Step {
@@ -14,6 +14,29 @@ interface Step {
 interface Conversation {
   name: string
   steps: Step[]
+}
+
+interface Request {
+  uuid: string | number
+  route: string
+  headers?: Record<string, any> | null
+  payload?: any
+}
+interface Response {
+  status: number
+  headers?: Record<string, any> | null
+  payload?: any
+}
+
+/** What runs under a uuid of the conversation, and how this client plays its part in it. */
+interface Live {
+  /** The uuid it has here. */
+  uuid: string
+  /** A frame of the server for it; true for the last. */
+  hears(frame: Response): Promise<boolean>
+  /** Takes the items up to this one, and is false where this client would not say so. */
+  takes?(seq: unknown): Promise<boolean>
+  leaves(): void
 }
 
 const folder = new URL('../../../vectors/', import.meta.url)
@@ -30,7 +53,7 @@ const object = (value: unknown): value is Record<string, any> =>
   !!value && typeof value === 'object' && !Array.isArray(value)
 
 /** What this client would write, but for the uuid: the older spelling and the protocol's own routes are for others. */
-const request = (frame: unknown): frame is { uuid: string | number; route: string; headers?: any; payload?: any } =>
+const request = (frame: unknown): frame is Request =>
   object(frame) &&
   (Number.isSafeInteger(frame.uuid) || (typeof frame.uuid === 'string' && /^.{1,128}$/s.test(frame.uuid))) &&
   typeof frame.route === 'string' &&
@@ -47,43 +70,161 @@ afterAll(() => {
   expect(replayed > 0).toBe(files.length > 0)
 })
 
+type Socket = ObservableSocket<any, any, any>
+
+function asks(socket: Socket, ws: FakeWebSocket, { route, headers, payload }: Request): Live {
+  const left = new AbortController()
+  const progress: unknown[] = []
+  const { $progress, ...own } = headers ?? {}
+  const wanted = $progress === true && { onProgress: (one: unknown) => progress.push(one) }
+  const answer = socket.request(route, payload, {
+    headers: wanted ? own : (headers ?? undefined),
+    signal: left.signal,
+    timeout: Infinity,
+    ...wanted,
+  })
+  return {
+    uuid: ws.frames.at(-1)!.uuid,
+    async hears({ status, headers, payload }) {
+      if (left.signal.aborted) return true
+      const seen = await outcome(answer)
+      if (wanted && status === 402) {
+        expect(progress.at(-1)).toEqual(payload)
+        expect(seen).toBe('pending')
+        return false
+      }
+      expect(seen).toEqual({ ok: status >= 200 && status < 300, status, headers: headers ?? {}, payload })
+      return true
+    },
+    leaves() {
+      left.abort()
+      void answer.catch(() => {})
+    },
+  }
+}
+
+function streams(socket: Socket, ws: FakeWebSocket, { route, headers, payload }: Request): Live {
+  const { $stream: _, $window: window, ...own } = headers!
+  const iterator = socket.stream(route, payload, { headers: own, window, timeout: Infinity })[Symbol.asyncIterator]()
+  // Nothing is sent before the first is asked for.
+  const first = iterator.next()
+  const came: unknown[] = []
+  let taken = 0
+  let told = -1
+  let over = false
+  const take = async () => expect(await outcome(taken ? iterator.next() : first)).toEqual({ value: came[taken++], done: false })
+  const uuid = ws.frames.at(-1)!.uuid
+  return {
+    uuid,
+    async hears({ status, headers, payload }) {
+      if (over) return status !== 402
+      if (status === 402) {
+        came.push(payload)
+        return false
+      }
+      const whole = headers?.$seq === undefined && !came.length && status < 300
+      if (whole) came.push(...(Array.isArray(payload) ? payload : [payload]))
+      while (taken < came.length) await take()
+      const end = await outcome(taken ? iterator.next() : first)
+      if (status < 300) expect(end).toEqual({ value: whole ? undefined : payload, done: true })
+      else expect(end).toMatchObject({ status, payload })
+      return true
+    },
+    async takes(seq) {
+      if (typeof seq !== 'number' || seq <= told || seq >= came.length) return false
+      told = seq
+      while (taken <= seq) await take()
+      const said = ws.frames.filter((frame) => frame.route === '$ack' && frame.uuid === uuid)
+      expect(said.map(({ headers }) => headers)).toContainEqual({ $seq: seq })
+      return true
+    },
+    leaves() {
+      over = true
+      void iterator.return!()
+    },
+  }
+}
+
 describe.each(files)('%s', (file) => {
   const { conversations } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as { conversations: Conversation[] }
 
   test.each(conversations.map((one) => [one.name, one.steps] as const))('%s', async (_, steps) => {
     const { socket, ws } = openSocket({ heartbeat: false })
     socket.on('error', () => {})
-    const live = new Map<unknown, { uuid: string; outcome: Promise<unknown> }>()
+    const pushes: unknown[] = []
+    socket.on('push', (push) => pushes.push(push))
+    const live = new Map<unknown, Live>()
+    /** The calls of the server that wait, and what they are to be answered with. */
+    const called = new Map<unknown, (payload: unknown) => void>()
+    const greeting = steps.findIndex(({ client }) => object(client) && client.route === '$hello')
     let state: State = 'open'
-    for (const { client, server, close } of steps) {
+
+    for (const [i, { client, server, close }] of steps.entries()) {
+      const before = ws.texts.length
+      let ours = true
       if (request(client) && !live.has(client.uuid)) {
-        replayed++
-        const { route, headers, payload } = client
-        const answer = socket.request(route, payload, { headers: headers ?? undefined, timeout: Infinity })
-        const written = ws.frames[ws.frames.length - 1]!
-        const { status: _, ...expected } = { ...client, headers: headers ?? {}, uuid: written.uuid } as any
-        expect(written).toEqual(expected)
-        live.set(client.uuid, { uuid: written.uuid, outcome: answer })
-      } else if (object(server)) {
-        const call = live.get(server.uuid)
-        ws.says({ ...server, uuid: call?.uuid ?? server.uuid })
-        if (!call || server.route === 'PONG') skipped++
+        const stream = client.headers?.$stream === true
+        const window = client.headers?.$window
+        if (stream && window !== undefined && !(Number.isInteger(window) && window > 0)) ours = false
         else {
-          replayed++
-          live.delete(server.uuid)
-          const { status, headers, payload } = server
-          expect(await outcome(call.outcome)).toEqual({
-            ok: status >= 200 && status < 300,
-            status,
-            headers: headers ?? {},
-            payload,
-          })
+          const one = (stream ? streams : asks)(socket, ws, client)
+          const { status: _, ...expected } = { ...client, uuid: one.uuid } as any
+          // This client always names a window.
+          expected.headers = { ...client.headers, ...(stream && { $window: window ?? 64 }) }
+          expect(ws.frames.slice(before)).toEqual([expected])
+          live.set(client.uuid, one)
         }
+      } else if (object(client) && client.route === '$ack') {
+        ours = (await live.get(client.uuid)?.takes?.(client.headers?.$seq)) ?? false
+      } else if (object(client) && client.route === '$cancel' && live.has(client.uuid)) {
+        const { uuid, leaves } = live.get(client.uuid)!
+        leaves()
+        expect(ws.frames.slice(before)).toEqual([{ uuid, route: '$cancel', headers: {} }])
+      } else if (object(client) && client.route === '$hello' && i === 0 && client.payload?.features) {
+        const { uuid, ...hello } = ws.hello!
+        expect(hello).toEqual({ ...client, uuid: undefined, payload: { ...client.payload, client: 'js' } })
+        live.set(client.uuid, {
+          uuid,
+          async hears({ payload }) {
+            expect(socket.session).toEqual(payload)
+            return true
+          },
+          leaves() {},
+        })
+      } else if (object(client) && called.has(client.uuid)) {
+        called.get(client.uuid)!(client.payload)
+        called.delete(client.uuid)
+        await outcome(Promise.resolve())
+        expect(ws.frames.filter(({ uuid }) => uuid === client.uuid)).toEqual([{ headers: {}, ...client }])
+      } else if (object(server) && typeof server.uuid === 'string' && server.uuid[0] === '#') {
+        const answer = steps.slice(i).find(({ client }) => object(client) && client.uuid === server.uuid)?.client
+        if (server.uuid === '#') {
+          ws.says(server)
+          expect(pushes.at(-1)).toEqual({ route: server.route, headers: server.headers, payload: server.payload })
+        } else if (server.route === '$cancel') {
+          called.get(server.uuid)!(null)
+          called.delete(server.uuid)
+          ws.says(server)
+          await outcome(Promise.resolve())
+          expect(ws.texts).toHaveLength(before)
+        } else {
+          expect(greeting).toBe(0)
+          const settled = new Promise((resolve) => called.set(server.uuid, resolve))
+          const off = (answer as any)?.status === 404 ? () => {} : socket.handle(server.route, () => settled)
+          ws.says(server)
+          off()
+        }
+      } else if (object(server)) {
+        const one = live.get(server.uuid)
+        ws.says({ ...server, uuid: one?.uuid ?? server.uuid })
+        ours = !!one && server.route !== 'PONG'
+        if (ours && (await one!.hears(server as any))) live.delete(server.uuid)
       } else if (close !== undefined) {
-        replayed++
         ws.hangsUp(close)
         state = close === 1008 ? 'closed' : 'waiting'
-      } else skipped++
+      } else ours = false
+      if (ours) replayed++
+      else skipped++
     }
     expect(socket.state).toBe(state)
     expect(FakeWebSocket.all).toHaveLength(1)

@@ -1,0 +1,89 @@
+"""
+Who is there: what the client says of itself, and what the server says back.
+
+It keeps a session alive as long as it is asked to; when, and over which line, is the desk's part.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ._asking import error_of
+from ._errors import SocketError
+from ._ledger import Call, Heard, payload_of
+from ._log import escaped, logger
+from ._wire import Header, Request, encode
+
+SOONEST = 1.0
+"""Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What the server said of itself and of this connection. A server without extensions says
+    nothing: no features, no limits.
+
+    `session` names the connection, `heartbeat` and `expires_in` are in seconds.
+    """
+
+    session: str | None = None
+    features: frozenset[str] = frozenset()
+    limits: dict[str, Any] = msgspec.field(default_factory=dict)
+    heartbeat: float | None = None
+    expires_in: float | None = None
+
+
+class Hello(Call):
+    """`$hello`, and what to do with its answer."""
+
+    __slots__ = ("_then",)
+
+    oneway = False
+
+    def __init__(self, uuid: str, token: str | None, then: Callable[[Heard], None]) -> None:
+        payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
+        if token is not None:
+            payload["token"] = token
+        text = encode(Request(uuid, "$hello", {}, payload)).decode()
+        super().__init__(uuid, "$hello", text)
+        self._then = then
+
+    def answer(self, frame: Heard) -> None:
+        self._then(frame)
+
+
+def session_of(frame: Heard) -> Session:
+    """What the server said of itself; nothing, if it knows no `$hello`."""
+    if not frame.ok:
+        return Session()
+    try:
+        return msgspec.convert(payload_of(frame), Session)
+    except (msgspec.MsgspecError, SocketError):
+        return Session()
+
+
+def limit_of(session: Session | None, name: str) -> int | None:
+    """One of the server's limits; None where it has none, or does not say."""
+    limit = None if session is None else session.limits.get(name)
+    return limit if type(limit) is int and limit > 0 else None
+
+
+async def kept(expires_in: float, renew: Callable[[], Awaitable[Heard]]) -> None:
+    """Renew a session before it ends, again and again, until it has no end."""
+    left: float | None = expires_in
+    while left is not None:
+        await asyncio.sleep(max(SOONEST, left * 0.8))
+        left = await _renewed(left * 0.2, renew)
+
+
+async def _renewed(left: float, renew: Callable[[], Awaitable[Heard]]) -> float | None:
+    """How many seconds the session has now: `left`, where it could not be renewed."""
+    try:
+        frame = await renew()
+        if not frame.ok:
+            raise error_of("$auth", frame)
+        return session_of(frame).expires_in
+    except Exception as error:
+        logger.warning("session not renewed: %s: %s", type(error).__name__, escaped(error))
+        return left
