@@ -127,6 +127,7 @@ class Hub:
         self._channels: dict[str, Channel] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starting: asyncio.Task[None] | None = None
+        self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._era = 0
         """How often the broker has come or gone: what it confirmed before says nothing now."""
@@ -137,9 +138,11 @@ class Hub:
     async def _ready(self, timeout: float = PATIENCE) -> None:
         """Started, by whoever comes first, and whether or not they stay. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
+        if self._closing and self._loop is loop:
+            raise Unavailable("closed")
         if self._starting is None or self._loop is not loop:
             self._forget()  # another loop, or another process after a fork: all anew
-            self._loop = loop
+            self._loop, self._closing = loop, False
             self._starting = self._spawn(self._start())
         starting = self._starting
         if not starting.done():
@@ -154,7 +157,7 @@ class Hub:
         except BaseException:
             self._starting = None  # the next to come tries again
             raise
-        if self._backend.remote:
+        if self._backend.remote and self._starting is not None:
             self._spawn(self._audit())
 
     def _forget(self) -> None:
@@ -175,6 +178,7 @@ class Hub:
         self._forget()
         if self._loop is not asyncio.get_running_loop():
             return  # that one is over, and all that ran on it
+        self._closing = True
         for task in tasks:
             task.cancel()
         try:
@@ -182,6 +186,7 @@ class Hub:
                 await asyncio.wait(tasks)
         finally:
             await self._backend.close()
+            self._closing = False
 
     # --- publishing
 

@@ -73,6 +73,12 @@ class RedisServer:
         self._process.kill()
         self._process.wait()
 
+    def end(self) -> None:
+        """As an operator does."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)

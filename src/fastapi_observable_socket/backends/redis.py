@@ -306,7 +306,7 @@ class RedisBackend:
         self._on_message: Callable[[Message], None] = lambda _: None
         self._on_state: Callable[[bool], None] = lambda _: None
         self._task: asyncio.Task[None] | None = None
-        self._tried: asyncio.Event = asyncio.Event()
+        self._tried: asyncio.Future[None] | None = None
         self._links: list[Link] = []
         self._commands: Link | None = None
         self._pushes: PushLink | None = None
@@ -325,11 +325,10 @@ class RedisBackend:
     ) -> None:
         self._on_message, self._on_state = on_message, on_state
         self._links, self._commands, self._pushes = [], None, None
-        self._tried = asyncio.Event()
+        self._tried = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep_connected())
-        with contextlib.suppress(TimeoutError):
-            # Long enough for a server that is there: the first to publish finds it open.
-            await asyncio.wait_for(self._tried.wait(), self._timeout)
+        # Long enough for a server that is there: the first to publish finds it open.
+        await asyncio.wait([self._tried], timeout=self._timeout)
 
     async def close(self) -> None:
         task, self._task = self._task, None
@@ -359,13 +358,18 @@ class RedisBackend:
             self._commands, self._pushes = commands, pushes
             self._said = ""
             self._on_state(True)
-            self._tried.set()
+            self._settle()
             return await self._watch(commands, pushes)
         except Exception as error:
             return str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
         finally:
-            self._tried.set()
+            self._settle()
             await self._disconnect()
+
+    def _settle(self) -> None:
+        """The first attempt is over: whoever starts need not wait for more."""
+        if self._tried is not None and not self._tried.done():
+            self._tried.set_result(None)
 
     async def _connect(self) -> tuple[Link, PushLink]:
         where = await self._find_master() if self._sentinels else {}
@@ -387,6 +391,9 @@ class RedisBackend:
         connection: Any = pool.connection_class(**pool.connection_kwargs)
         try:
             await connection.connect()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # it got lost in there, where `wait_for` is used
         except BaseException:
             await _drop(connection)
             raise
