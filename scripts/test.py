@@ -43,6 +43,7 @@ def main(what: str) -> None:
     if what == "check":
         return
     wheel = build(pythons[version])
+    ensure_redis()
     if what == "fast":
         run_tests(pythons[version], version, "newest", NEWEST, wheel, ["-m", "not slow"])
         return
@@ -189,13 +190,30 @@ def test_npm_package(python: Path) -> None:
 def ensure_chromium() -> None:
     if shutil.which("chromium"):
         return
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
+    if not can_install():
         stop("the browser tests need Chromium: install it (Debian: apt-get install chromium)")
-    step("installing chromium")
+    apt_get("chromium")
+
+
+def ensure_redis() -> None:
+    if shutil.which("redis-server") or shutil.which("valkey-server"):
+        return
+    if not can_install():
+        stop("the tests of topics need Redis: install it (Debian: apt-get install redis-server)")
+    apt_get("redis-server")
+
+
+def can_install() -> bool:
+    return shutil.which("apt-get") is not None and os.geteuid() == 0
+
+
+def apt_get(package: str) -> None:
+    step(f"installing {package}")
     run(["apt-get", "update", "-qq"])
     run(
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package],
         DEBIAN_FRONTEND="noninteractive",
+        RUNLEVEL="1",
     )
 
 
