@@ -139,8 +139,6 @@ class Streamed(Call):
 
     async def more(self) -> None:
         """Until there is an item, or the end, or just progress."""
-        if self.waiter is not None:
-            raise RuntimeError("a stream is read by one task at a time")
         self.waiter = asyncio.get_running_loop().create_future()
         try:
             await self.waiter
