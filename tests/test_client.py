@@ -699,6 +699,19 @@ def test_who_is_not_reached_in_time_is_given_up(run: Run):
     run(main())
 
 
+def test_a_server_that_answers_no_hello_is_told_from_one_that_is_away(run: Run):
+    async def deaf(peer: Peer, ws: ServerConnection) -> None:
+        while True:
+            await peer.receive(ws)
+
+    async def main() -> None:
+        async with serving(deaf) as peer:
+            with pytest.raises(ConnectionLostError, match=r"\$hello was not answered"):
+                await connect(peer.url, open_timeout=0.1)
+
+    run(main())
+
+
 def test_a_limit_of_attempts_is_the_end(run: Run):
     async def main() -> None:
         async with serving() as peer:

@@ -246,11 +246,13 @@ class Desk:
             async with limit:
                 await self._entered
         except BaseException as error:
-            tried = self.life.end
+            tried, state = self.life.end, self.life.state
             await self.close()
             if isinstance(error, TimeoutError) and limit.expired():
                 reason = f"not connected within {timeout:g} s"
-                if tried.cause is not None:
+                if state == "open":
+                    reason = f"$hello was not answered within {timeout:g} s"
+                elif tried.cause is not None:
                     reason += f": {tried.reason}"
                 raise ConnectionLostError(False, tried.code, reason) from tried.cause
             raise
