@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ._errors import ResponseError
+from .._errors import ResponseError
 from ._ledger import Call, Heard, payload_of
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from .._wire import Header
 from ._asking import Streamed
 from ._ledger import Call, Heard, payload_of
-from ._wire import Header
 
 T = TypeVar("T")
 
