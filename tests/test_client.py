@@ -312,6 +312,48 @@ def test_what_is_no_frame_harms_nobody(run: Run, caplog: pytest.LogCaptureFixtur
     ]
 
 
+def test_messages_keep_their_order_however_they_come(run: Run):
+    async def pieces(_: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        for n in range(20):
+            text = json.dumps({"uuid": "#", "route": "news", "payload": n})
+            # Some in fragments, some in one piece, all in one go; and some that are none.
+            await ws.send([text[:5], text[5:9], text[9:]] if n % 3 == 0 else text)
+            if n % 5 == 0:
+                await ws.send(b"binary")
+        await say(ws, uuid=frame["uuid"], status=200)
+
+    async def main() -> None:
+        async with talking(knows(pieces=pieces)) as (socket, _):
+            news = socket.pushes()
+            await socket.call("pieces")
+            assert [(await anext(news)).payload for _ in range(20)] == list(range(20))
+
+    run(main())
+
+
+def test_text_that_is_no_utf8_ends_the_line_and_it_comes_back(run: Run):
+    async def garble(_: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        await ws.send(b"\xff\xfe", text=True)
+
+    async def main() -> None:
+        async with talking(knows(garble=garble)) as (socket, _):
+            with pytest.raises(ConnectionLostError) as error:
+                await socket.call("garble")
+            assert error.value.close_code == 1007
+            assert await socket.call("echo", 1) == 1
+
+    run(main())
+
+
+def test_large_messages_pass_both_ways(run: Run):
+    async def main() -> None:
+        async with talking() as (socket, _):
+            text = "ü" * 400_000
+            assert await socket.call("echo", text) == text
+
+    run(main())
+
+
 # --- losing the connection
 
 
@@ -657,6 +699,19 @@ def test_who_is_not_reached_in_time_is_given_up(run: Run):
     run(main())
 
 
+def test_a_server_that_answers_no_hello_is_told_from_one_that_is_away(run: Run):
+    async def deaf(peer: Peer, ws: ServerConnection) -> None:
+        while True:
+            await peer.receive(ws)
+
+    async def main() -> None:
+        async with serving(deaf) as peer:
+            with pytest.raises(ConnectionLostError, match=r"\$hello was not answered"):
+                await connect(peer.url, open_timeout=0.1)
+
+    run(main())
+
+
 def test_a_limit_of_attempts_is_the_end(run: Run):
     async def main() -> None:
         async with serving() as peer:
@@ -686,6 +741,16 @@ def test_addresses_that_lead_nowhere(run: Run, url: str):
     async def main() -> None:
         with pytest.raises(ConnectionLostError):
             await connect(url, open_timeout=1, max_attempts=2, **SOON)
+
+    run(main())
+
+
+def test_an_option_that_nobody_knows_is_told_at_once(run: Run):
+    async def main() -> None:
+        async with serving() as peer:
+            with pytest.raises(ConnectionLostError, match="timeot") as error:
+                await connect(peer.url, open_timeout=None, timeot=3)
+            assert isinstance(error.value.__cause__, TypeError)
 
     run(main())
 
@@ -1103,7 +1168,10 @@ def test_a_stream_is_read_by_one_task(run: Run):
             await asyncio.sleep(0)
             with pytest.raises(RuntimeError, match="one task"):
                 await anext(items)
-            first.cancel()
+            assert not first.done()
+            await items.aclose()
+            with pytest.raises(StopAsyncIteration):
+                await first
 
     run(main())
 

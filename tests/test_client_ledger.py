@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastapi_observable_socket._errors import QueueFullError, SocketError
-from fastapi_observable_socket._ledger import (
+from fastapi_observable_socket.client._ledger import (
     Asked,
     Broken,
     Call,

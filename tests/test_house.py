@@ -12,6 +12,7 @@ import fastapi_observable_socket
 PACKAGE = Path(fastapi_observable_socket.__file__).parent
 
 ORDER = [
+    "backends._backend",
     "_status",
     "_errors",
     "_wire",
@@ -33,62 +34,79 @@ ORDER = [
     "_route",
     "_dispatch",
     "_compat",
+    "_hub",
+    "_topic",
+    "_topics",
+    "_subscribe",
     "_closing",
     "_clocks",
     "_identity",
     "_connection",
     "_gate",
+    "backends.memory",
     "_router",
-    "_ledger",
-    "_line",
-    "_life",
-    "_asked",
-    "_asking",
-    "_greeting",
-    "_items",
-    "_desk",
-    "_socket",
-    "_blocking",
+    "backends",
+    "backends.redis",
+    "backends.contract",
+    "client._ledger",
+    "client._line",
+    "client._life",
+    "client._asked",
+    "client._asking",
+    "client._greeting",
+    "client._items",
+    "client._desk",
+    "client._socket",
+    "client._blocking",
+    "client",
     "_typed",
     "_shown",
     "__init__",
 ]
 """Each room imports only rooms above it in this list."""
 
-DOORS = {"client", "testing", "pytest_plugin", "__main__"}
+DOORS = {"testing", "pytest_plugin", "__main__"}
 """Import rooms; no room imports them."""
 
-WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session", "_ledger"}
+WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session", "client._ledger"}
 """Rooms that need no event loop and no web framework."""
 
 
-def imports(file: Path) -> set[str]:
-    """The modules that a file imports, ours with a leading dot."""
-    found = set()
+def name_of(file: Path) -> str:
+    """A room's name: `_wire`, `client._line`; a folder's own is that of the folder."""
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(file): file for file in PACKAGE.rglob("*.py")}
+
+
+def imports(file: Path) -> tuple[set[str], set[str]]:
+    """The rooms that a file imports, and the roots of whatever else it does."""
+    ours, others = set(), set()
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            dots = "." * node.level
-            found.add(dots + (node.module or ""))
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = file.relative_to(PACKAGE).parts[: -node.level]
+            ours.add(".".join([*folder, *filter(None, [node.module])]))
+        elif isinstance(node, ast.ImportFrom):
+            others.add((node.module or "").split(".")[0])
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+            others |= {alias.name.split(".")[0] for alias in node.names}
+    return ours, others
 
 
 def test_every_file_has_its_place():
-    names = {file.stem for file in PACKAGE.glob("*.py")}
-    assert names == {*ORDER, *DOORS}
+    assert FILES.keys() == {*ORDER, *DOORS}
 
 
 @pytest.mark.parametrize("room", ORDER)
 def test_imports_point_one_way(room):
-    ours = {name[1:] for name in imports(PACKAGE / f"{room}.py") if name.startswith(".")}
-    assert ours <= set(ORDER[: ORDER.index(room)])
+    assert imports(FILES[room])[0] <= set(ORDER[: ORDER.index(room)])
 
 
 @pytest.mark.parametrize("room", sorted(WITHOUT_A_LOOP))
 def test_the_rules_need_no_event_loop(room):
-    roots = {name.split(".")[0] for name in imports(PACKAGE / f"{room}.py")}
-    assert not roots & {"asyncio", "anyio", "fastapi", "starlette"}
+    assert not imports(FILES[room])[1] & {"asyncio", "anyio", "fastapi", "starlette"}
 
 
 def test_the_front_door_names_everything_once():

@@ -558,13 +558,13 @@ def test_the_client_of_the_page_is_served_where_it_is_built(server: Server):
 def test_all_windows_read_the_same_text(server: Server, run):
     async def main():
         async with pages(server, 3) as (asker, first, second):
-            ask = {"prompt": "In the evening", "words": 40, "seed": 5}
+            ask = {"prompt": "In the evening", "words": 100, "seed": 5}
             asking = asyncio.ensure_future(text_of(asker, "generate", ask))
             id = await begun(first)
             texts = await asyncio.gather(
                 asking, text_of(first, "watch", id), text_of(second, "watch", id)
             )
-            assert len(texts[0].split()) == 40
+            assert len(texts[0].split()) == 100
             assert texts[0] == texts[1] == texts[2] == await text_of(first, "watch", id)
 
     run(main())
@@ -614,14 +614,14 @@ def test_a_page_that_is_gone_without_a_word_ends_its_generation(server: Server, 
 def test_a_watcher_that_is_gone_ends_nothing(server: Server, run):
     async def main():
         async with pages(server, 3) as (asker, stays, goes):
-            asking = asyncio.ensure_future(text_of(asker, "generate", {**LONG, "words": 60}))
+            asking = asyncio.ensure_future(text_of(asker, "generate", {**LONG, "words": 100}))
             id = await begun(stays)
             staying = asyncio.ensure_future(text_of(stays, "watch", id))
             async with goes.stream("watch", id) as tokens:
                 await anext(tokens)
                 await goes.close()
             text = await asking
-            assert len(text.split()) == 60
+            assert len(text.split()) == 100
             assert await staying == text
             await nothing_runs(asker)
 

@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 MEMORY = 2
@@ -35,7 +35,9 @@ class Babbler:
             for size in range(1, len(before) + 1):
                 self._followers[tuple(before[-size:])][word] += 1
 
-    async def write(self, prompt: str, *, temperature: float, seed: int) -> AsyncIterator[str]:
+    async def write(
+        self, prompt: str, *, temperature: float, seed: int
+    ) -> AsyncGenerator[str, None]:
         """Words without end. The same prompt, temperature and seed give the same words.
 
         At temperature 0 it always takes the likeliest, at 2 nearly any that it has seen there.

@@ -172,6 +172,28 @@ def pending_bytes(send: Any) -> int:
     return size() if size is not None else 0
 
 
+def is_gone(send: Any) -> bool:
+    """Whether the peer's end of the connection below `send` is known to be closed.
+
+    For one from which nothing is read: a server that stops reading does not notice. False
+    where nobody can tell.
+    """
+    transport = transport_below(send)
+    if transport is None:
+        return False
+    if transport.is_closing():
+        return True
+    peer = transport.get_extra_info("socket")
+    try:
+        state = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except (AttributeError, OSError, IndexError):  # Linux alone tells, and of TCP alone
+        return False
+    return state in _ENDED
+
+
+_ENDED = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's <netinet/tcp.h>
+
+
 def transport_below(send: Any) -> Any:
     """The transport of uvicorn and of servers built alike, also through Starlette's wrappers."""
     seen: set[int] = set()

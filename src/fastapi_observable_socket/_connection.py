@@ -20,7 +20,7 @@ from ._call import Call, Shared
 from ._calls import Calls, stubborn
 from ._clocks import Clocks, Limits
 from ._closing import close
-from ._compat import pending_bytes, transport_below
+from ._compat import is_gone, pending_bytes, transport_below
 from ._dispatch import Dispatcher, ended
 from ._errors import NotFound, RequestFailed, TooManyRequests, TooManyStreams, Unauthorized
 from ._flow import Flow
@@ -42,6 +42,9 @@ FAIR_SHARE = 256
 
 LOW_WATER = 16 * 1024
 """Bytes below which asyncio's transports, by default, have their writers go on."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether a peer is still there from which nothing is read."""
 
 PATIENCE = 5
 """Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
@@ -176,6 +179,8 @@ class Shell:
             while self._reader is me:
                 if self._outbox.crowded or (len(self._live) >= self._most and self._is_full()):
                     await self._wait_for_room()
+                    if self._reader is not me:
+                        return
                 message = await receive()
                 text = message.get("text")
                 if text is None:
@@ -322,7 +327,12 @@ class Shell:
         while self._outbox.crowded or self._is_full():
             self._outbox.wanted = True
             self._room = self._loop.create_future()
-            await self._room
+            # Not for ever: while nothing is read, the server below hears of no end.
+            await asyncio.wait([self._room], timeout=LOOK_EVERY)
+            if not self._room.done() and is_gone(self._send):
+                self._finish()
+            if self._ended.done():
+                return
 
     def _is_full(self) -> bool:
         """Whether to read no more. Streams take no place; and while a call waits for the client's

@@ -117,6 +117,19 @@ def assert_serves(server: Server) -> None:
 # --- peers that vanish
 
 
+@pytest.mark.parametrize("leave", ["reset", "drop"])
+def test_a_peer_that_vanishes_while_nothing_is_read_is_noticed(
+    server: Server, stage: Stage, leave: str
+) -> None:
+    peer = server.connect()
+    sending = peer.send_apart(*requests(range(1000), "wait"))
+    eventually(lambda: stage.running == MAX_IN_FLIGHT)
+    sending.join(PATIENCE)
+    getattr(peer, leave)()
+    eventually(lambda: stage.seen["cancelled"] == MAX_IN_FLIGHT)
+    server.assert_nothing_left()
+
+
 @pytest.mark.parametrize("leave", ["reset", "drop", "close"])
 def test_the_calls_of_a_peer_that_left_are_cancelled(
     server: Server, stage: Stage, leave: str

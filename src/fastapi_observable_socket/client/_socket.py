@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, overload
 from msgspec import UNSET, UnsetType
 from pydantic import TypeAdapter
 
+from .._wire import Response
 from ._asked import Handler
 from ._asking import error_of
 from ._desk import Desk, StateListener, safely
@@ -20,7 +21,6 @@ from ._items import Push, Pushes, Stream
 from ._ledger import Heard, payload_of
 from ._life import Auth, Options, State
 from ._line import Heartbeat
-from ._wire import Response
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Handler)

@@ -261,8 +261,8 @@ def end_of_attempt(error: Exception) -> End:
     """Why there is no line, and whether there ever will be."""
     if isinstance(error, InvalidStatus):
         return _refused(error)
-    # An address or a certificate that will not do now will not do later.
-    final = isinstance(error, InvalidURI | SecurityError | ssl.SSLCertVerificationError)
+    # An address, an option or a certificate that will not do now will not do later.
+    final = isinstance(error, (InvalidURI, SecurityError, TypeError, ssl.SSLCertVerificationError))
     what = "no WebSocket there: " if isinstance(error, InvalidHandshake | EOFError) else ""
     return End(ABNORMAL, f"{what}{error}" or type(error).__name__, error, final)
 

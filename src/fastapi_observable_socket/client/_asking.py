@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ._errors import ResponseError
+from .._errors import ResponseError
 from ._ledger import Call, Heard, payload_of
 
 
@@ -139,8 +139,6 @@ class Streamed(Call):
 
     async def more(self) -> None:
         """Until there is an item, or the end, or just progress."""
-        if self.waiter is not None:
-            raise RuntimeError("a stream is read by one task at a time")
         self.waiter = asyncio.get_running_loop().create_future()
         try:
             await self.waiter

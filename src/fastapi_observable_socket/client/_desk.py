@@ -13,9 +13,12 @@ from weakref import WeakSet
 
 import msgspec
 
+from .._errors import ConnectionLostError, SocketError, SocketTimeoutError
+from .._log import escaped, failure, logger
+from .._status import Status
+from .._wire import Header, Request, encode
 from ._asked import Handlers
 from ._asking import Awaited, Streamed, Told, error_of
-from ._errors import ConnectionLostError, SocketError, SocketTimeoutError
 from ._greeting import SOONEST, Hello, Session, kept, limit_of, session_of
 from ._items import Push, Pushes
 from ._ledger import (
@@ -35,9 +38,6 @@ from ._ledger import (
 )
 from ._life import Life, Options, State
 from ._line import ABNORMAL, End, Line
-from ._log import escaped, failure, logger
-from ._status import Status
-from ._wire import Header, Request, encode
 
 StateListener = Callable[[State, End | None], Any]
 
@@ -246,11 +246,13 @@ class Desk:
             async with limit:
                 await self._entered
         except BaseException as error:
-            tried = self.life.end
+            tried, state = self.life.end, self.life.state
             await self.close()
             if isinstance(error, TimeoutError) and limit.expired():
                 reason = f"not connected within {timeout:g} s"
-                if tried.cause is not None:
+                if state == "open":
+                    reason = f"$hello was not answered within {timeout:g} s"
+                elif tried.cause is not None:
                     reason += f": {tried.reason}"
                 raise ConnectionLostError(False, tried.code, reason) from tried.cause
             raise

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from .._wire import Header
 from ._asking import Streamed
 from ._ledger import Call, Heard, payload_of
-from ._wire import Header
 
 T = TypeVar("T")
 
@@ -74,6 +74,8 @@ class Stream(Generic[T]):
         if not self._started:
             self._start()
         call = self._call
+        if call.waiter is not None:
+            raise RuntimeError("a stream is read by one task at a time")
         try:
             while not call.items:
                 if call.over:
@@ -107,6 +109,7 @@ class Stream(Generic[T]):
     def _leave(self) -> None:
         self._started = True
         self._call.items.clear()
+        self._call.error = None
         self._desk.abandon(self._call)
         self._call.finish()
 

@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ._dispatch import http_payload
-from ._errors import Internal, NotFound, RequestFailed, ResponseError, Unserialisable
+from .._dispatch import http_payload
+from .._errors import Internal, NotFound, RequestFailed, ResponseError, Unserialisable
+from .._log import escaped, failure
+from .._status import Status
+from .._wire import Header, Response, Uuid, encode, is_reserved, refusal
 from ._ledger import Heard, payload_of
-from ._log import escaped, failure
-from ._status import Status
-from ._wire import Header, Response, Uuid, encode, is_reserved, refusal
 
 Handler = Callable[..., Any]
 

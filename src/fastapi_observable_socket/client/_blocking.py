@@ -18,14 +18,14 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 from msgspec import UNSET
 from pydantic import TypeAdapter
 
+from .._errors import ConnectionLostError
+from .._wire import Response
 from ._asked import Handler
 from ._desk import StateListener, safely
-from ._errors import ConnectionLostError
 from ._greeting import Session
 from ._items import Push, Pushes, Stream
 from ._life import State
 from ._socket import Connecting, Headers, Socket, Timeout, connect
-from ._wire import Response
 
 T = TypeVar("T")
 P = ParamSpec("P")

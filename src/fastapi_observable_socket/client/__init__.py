@@ -10,7 +10,7 @@ The client for Python. Needs the extra `client`.
 It comes back by itself after a lost connection, and never sends a call twice by itself.
 """
 
-from ._errors import (
+from .._errors import (
     ConnectionLostError,
     QueueFullError,
     ResponseError,
@@ -28,12 +28,12 @@ except ModuleNotFoundError as missing:
         "the client needs websockets: install fastapi-observable-socket[client]"
     ) from missing
 
+from .._wire import Response
 from ._blocking import SyncPushes, SyncSocket, SyncStream, connect_sync
 from ._greeting import Session
 from ._items import Push, Pushes, Stream
 from ._life import State
 from ._socket import Connecting, Socket, connect
-from ._wire import Response
 
 __all__ = [
     "Connecting",

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from .._log import escaped, logger
+from .._status import CloseCode
 from ._line import ABNORMAL, End, Heartbeat, Line, end_of_attempt, opened
-from ._log import escaped, logger
-from ._status import CloseCode
 
 State = Literal["connecting", "open", "waiting", "closed"]
 """

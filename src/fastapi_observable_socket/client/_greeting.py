@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from .._errors import SocketError
+from .._log import escaped, logger
+from .._wire import Header, Request, encode
 from ._asking import error_of
-from ._errors import SocketError
 from ._ledger import Call, Heard, payload_of
-from ._log import escaped, logger
-from ._wire import Header, Request, encode
 
 SOONEST = 1.0
 """Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""

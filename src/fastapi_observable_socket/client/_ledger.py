@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ._errors import QueueFullError, SocketError
-from ._status import Status
-from ._wire import Header, Uuid, is_ours
+from .._errors import QueueFullError, SocketError
+from .._status import Status
+from .._wire import Header, Uuid, is_ours
 
 MOST: int = 2**31
 """More items than anybody has on the way: the window of those who set none."""
