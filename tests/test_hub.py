@@ -12,8 +12,8 @@ from fastapi_observable_socket.backends import (
     Message,
     Position,
     Receipt,
-    Uncertain,
     Unavailable,
+    Uncertain,
 )
 
 KEEP = Keep(100, 60)
@@ -443,8 +443,10 @@ def test_coming_and_going_at_random_positions_loses_and_repeats_nothing(hub_run)
                     await asyncio.sleep(0)
                 if last:
                     await eventually(
-                        lambda: (attached.missed + ear.events or [None])[-1] is None
-                        or int((attached.missed + ear.events)[-1].data) == published[topic] - 1
+                        lambda: (
+                            (attached.missed + ear.events or [None])[-1] is None
+                            or int((attached.missed + ear.events)[-1].data) == published[topic] - 1
+                        )
                     )
                 hub.detach(topic, ear)
                 heard += ear.data
@@ -471,5 +473,173 @@ def test_a_hub_can_be_closed_and_used_again(hub_run):
             await hub.publish("t", b"1", KEEP)
             assert ear.data == [1]
             await hub.close()
+
+    hub_run(main)
+
+
+def test_an_event_of_a_history_that_is_over_is_dropped(hub_run):
+    """It comes late, when the hub has heard of the new history already."""
+
+    async def main(hub, broker):
+        ear = Ear()
+        old = (await hub.attach("t", ear)).position
+        broker._histories.clear()
+        await hub.publish("t", b"0", KEEP)
+        await settled()
+        broker.asked.clear()
+        hub._received(Message("t", b"9", old.epoch, 1, 0))
+        await settled()
+        assert broker.asked == ["history"]  # once, and not for ever
+        await hub.publish("t", b"1", KEEP)
+        assert (ear.data, len(ear.gaps)) == ([1], 1)
+
+    hub_run(main)
+
+
+def test_what_is_lost_while_the_history_is_asked_is_asked_for_again(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        broker.lose = lambda message: message.data in (b"0", b"2")
+        await hub.publish("t", b"0", KEEP)
+        answer, ask, release = [], broker.history, asyncio.Event()
+
+        async def history(topic, since):
+            answer.append(await ask(topic, since))
+            await release.wait()
+            return answer[-1]
+
+        broker.history = history
+        await hub.publish("t", b"1", KEEP)  # reveals the loss of 0
+        await eventually(lambda: answer)
+        await hub.publish("t", b"2", KEEP)  # lost behind the page
+        broker.go()
+        broker.come()
+        await settled()
+        release.set()
+        await eventually(lambda: ear.data == [0, 1, 2])
+        assert ear.gaps == []
+
+    hub_run(main)
+
+
+def test_what_waits_for_the_history_is_bounded(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear)
+        broker.lose = lambda message: message.data == b"0"
+        ask, release = broker.history, asyncio.Event()
+
+        async def history(topic, since):
+            page = await ask(topic, since)
+            await release.wait()
+            return page
+
+        broker.history = history
+        for n in range(2000):
+            await hub.publish("t", b"%d" % n, Keep(10_000, 60))
+        assert len(hub._channels["t"].waiting) <= 256
+        release.set()
+        await eventually(lambda: ear.data == list(range(2000)))
+
+    hub_run(main)
+
+
+def test_who_was_told_more_elsewhere_is_not_told_it_again(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        epoch = (await hub.attach("t", ear)).position.epoch
+        broker.lose = lambda message: True
+        for n in range(3):
+            await hub.publish("t", b"%d" % n, KEEP)
+        ahead = await hub.attach("t", Ear(), Position(epoch, 2))
+        assert (ahead.position, ahead.missed, ahead.recovered) == (Position(epoch, 2), [], True)
+
+    hub_run(main)
+
+
+def test_one_that_gives_up_leaves_nothing_subscribed(hub_run):
+    async def main(hub, broker):
+        for part in ("subscribe", "history"):
+            broker.slow = asyncio.Event()
+            coming = asyncio.create_task(hub.attach("t", Ear()))
+            await settled()
+            if part == "history":
+                broker.slow.set()
+                broker.slow = asyncio.Event()
+                await settled()
+            coming.cancel()
+            await settled()
+            broker.slow.set()
+            await eventually(lambda: not hub._channels)
+            assert not broker._subscribed
+
+    hub_run(main, linger=0.01)
+
+
+def test_the_first_to_come_may_go_without_harm_to_the_others(hub_run):
+    async def main(hub, broker):
+        start, release, starts = broker.start, asyncio.Event(), []
+
+        async def slow(*arguments):
+            starts.append(1)
+            await release.wait()
+            await start(*arguments)
+
+        broker.start = slow
+        first = asyncio.create_task(hub.attach("t", Ear()))
+        second = asyncio.create_task(hub.publish("t", b"0", KEEP))
+        await settled()
+        first.cancel()
+        with pytest.raises(Unavailable):
+            await hub.publish("t", b"1", KEEP, timeout=0.01)
+        release.set()
+        assert (await second).position.offset == 1
+        assert starts == [1]
+
+    hub_run(main)
+
+
+def test_whoever_comes_while_it_is_closed_is_refused(hub_run):
+    async def main(hub, broker):
+        release, close = asyncio.Event(), broker.close
+
+        async def slow():
+            await release.wait()
+            await close()
+
+        await hub.attach("t", Ear())
+        broker.silent = 1000
+        doubtful = asyncio.create_task(hub.publish("t", b"0", KEEP))
+        await settled()
+        broker.close = slow
+        closing = asyncio.create_task(hub.close())
+        await settled()
+        for late in (hub.attach("t", Ear()), hub.publish("t", b"1", KEEP)):
+            with pytest.raises(Unavailable):
+                await late
+        release.set()
+        await closing
+        with pytest.raises(Uncertain):  # at once, not when its time is up
+            await asyncio.wait_for(doubtful, 1)
+        broker.silent = 0
+        assert (await hub.publish("t", b"1", KEEP)).position
+
+    hub_run(main)
+
+
+def test_nothing_that_was_held_back_is_told_behind_a_gap(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.attach("t", ear, per_second=20)
+        for n in range(3):
+            await hub.publish("t", b"%d" % n, KEEP)
+        broker._histories.clear()
+        await hub.publish("t", b"3", KEEP)
+        await eventually(lambda: ear.gaps)
+        await asyncio.sleep(0.1)
+        assert ear.data == [0]
+        await hub.publish("t", b"4", KEEP)
+        assert ear.data == [0, 4]
 
     hub_run(main)

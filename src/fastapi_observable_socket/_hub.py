@@ -218,7 +218,8 @@ class Hub:
                 doubt = doubt or not isinstance(error, Unavailable)
                 if not doubt:
                     raise
-                if keep is None or loop.time() + wait >= deadline:
+                late = loop.time() + wait >= deadline
+                if late or keep is None or self._starting is None:
                     raise Uncertain("the broker did not say whether it stored the event") from error
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(wait * 2, 1.0)

@@ -138,5 +138,5 @@ class Proxy:
     async def _pass(self, direction: str, size: int) -> None:
         if self.per_second is not None:
             await asyncio.sleep(size / self.per_second)
-        while direction in self.blocked:
+        while direction in self.blocked:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

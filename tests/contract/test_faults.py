@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-import subprocess
 import ssl
+import subprocess
 
 import pytest
 
-from fastapi_observable_socket.backends import Keep, Position, Uncertain, Unavailable
+from fastapi_observable_socket.backends import Keep, Position, Unavailable, Uncertain
 from fastapi_observable_socket.backends import redis as module
 from fastapi_observable_socket.backends.redis import RedisBackend
 
@@ -700,6 +700,78 @@ def test_it_goes_on_in_another_event_loop(run, own_redis):
     for _ in range(3):
         asyncio.run(main(False))  # left as it is, as by a process that forks
     run(main(True))
+
+
+@pytest.mark.slow
+def test_clients_that_are_cut_a_thousand_times_have_every_event_once_and_in_order(run, own_redis):
+    import random
+
+    from fastapi_observable_socket import SocketRouter
+    from fastapi_observable_socket.testing import SocketTestClient
+
+    async def main():
+        chance, topics, cuts = random.Random(5), names(4), 0
+        over, gone = asyncio.Event(), asyncio.Event()
+
+        def worker():
+            backend = RedisBackend(own_redis.url, command_timeout=1)
+            router = SocketRouter(backend=backend)
+            router.topic("{name}", history=100_000)(may)
+            return router
+
+        async def may(name: str) -> bool:
+            return True
+
+        workers = [worker(), worker()]
+        published = dict.fromkeys(topics, 0)
+
+        async def publisher(topic):
+            while not gone.is_set():
+                await chance.choice(workers).publish(topic, published[topic])
+                published[topic] += 1
+                await asyncio.sleep(0.002)
+
+        async def client(topic):
+            nonlocal cuts
+            heard, recover, last = [], None, False
+            while not last:
+                last = over.is_set()
+                async with SocketTestClient(chance.choice(workers)) as socket:
+                    wanted = {"topic": topic} | ({"recover": recover} if recover else {})
+                    answer = await socket.request("$sub", wanted)
+                    joined = answer.payload
+                    assert answer.ok
+                    assert joined["recovered"] is (recover is not None)
+                    heard += [missed["payload"] for missed in joined["missed"]]
+                    at = recover = {"epoch": joined["epoch"], "offset": joined["offset"]}
+                    for _ in range(chance.randrange(8)):
+                        if last:
+                            break
+                        event = await socket.receive()
+                        assert event["route"] == topic
+                        assert event["headers"]["$offset"] > at["offset"]
+                        heard.append(event["payload"])
+                        at = {"epoch": at["epoch"], "offset": event["headers"]["$offset"]}
+                        recover = at
+                cuts += 1
+                if cuts == 1000:
+                    over.set()
+            return topic, heard
+
+        publishers = [asyncio.create_task(publisher(topic)) for topic in topics]
+        clients = [asyncio.create_task(client(topic)) for topic in topics * 10]
+        everything = await asyncio.gather(*clients)
+        ends = dict(published)
+        gone.set()
+        await asyncio.gather(*publishers)
+        for topic, heard in everything:
+            assert heard == list(range(heard[0], heard[0] + len(heard)))
+            assert heard[-1] <= ends[topic]
+        assert cuts >= 1000
+        for router in workers:
+            await router.aclose()
+
+    run(main())
 
 
 # --- ways to connect

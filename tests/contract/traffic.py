@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from fastapi_observable_socket._hub import Hub
-from fastapi_observable_socket.backends import Keep, Position, Uncertain, Unavailable
+from fastapi_observable_socket.backends import Keep, Position, Unavailable, Uncertain
 from fastapi_observable_socket.backends.redis import RedisBackend
 
 KEEP = Keep(10_000, 60)

@@ -34,13 +34,13 @@ if known then
   local epoch, offset = string.match(known, '^(%S+) (%d+)$')
   return {epoch, tonumber(offset), -1}
 end
-local epoch, incarnation = unpack(redis.call('HMGET', KEYS[2], 'e', 'i'))
+local epoch, incarnation, offset = unpack(redis.call('HMGET', KEYS[2], 'e', 'i', 'o'))
 if not epoch or incarnation ~= ARGV[6] then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[2], 'e', ARGV[5], 'i', ARGV[6], 'o', 0)
-  epoch = ARGV[5]
+  epoch, offset = ARGV[5], 0
 end
-local offset = redis.call('HINCRBY', KEYS[2], 'o', 1)
+offset = offset + 1
+redis.call('HSET', KEYS[2], 'e', epoch, 'i', ARGV[6], 'o', offset)
 redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[3], offset .. '-0', 'd', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[7])
@@ -50,7 +50,10 @@ local heard = redis.call('PUBLISH', ARGV[1], text)
 return {epoch, offset, heard}
 """
 """KEYS: stream, meta, message id. ARGV: channel, data, size, ttl ms, new epoch, incarnation,
-meta ttl ms, id ttl ms ('' without an id)."""
+meta ttl ms, id ttl ms ('' without an id).
+
+The offset is set and not increased: a log that was cut off within a step, by a kill, may hold the
+beginning of that step, and servers replay it together with the next."""
 
 HISTORY = """
 local epoch, incarnation, offset = unpack(redis.call('HMGET', KEYS[2], 'e', 'i', 'o'))
