@@ -261,25 +261,28 @@ def test_a_server_that_was_never_there_keeps_nobody_waiting(run, own_redis, capl
 
 def test_connections_that_are_reset_again_and_again(run, own_redis):
     async def main():
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url) as hub:
-                witnesses = await listen(hub, TOPICS)
-                async with Traffic(other, TOPICS) as traffic, Traffic(hub, names(5, "u")) as own:
-                    for n in range(8):
-                        await traffic.flows(3)
-                        await until(lambda: hub.up)
-                        proxy.cut(lambda passage, n=n: passage.listens or n % 2)
-                        await until(lambda: not hub.up)
-                await traffic.arrived(witnesses)
-                nothing_lost(witnesses, traffic)
-                heard = {topic: Witness() for topic in own.topics}
-                start = Position("", 0)
-                for topic in own.topics:
-                    start = (await hub._backend.history(topic, None)).position._replace(offset=0)
-                    page = await hub._backend.history(topic, start)
-                    for message in page.messages:
-                        heard[topic].event(message)
-                nothing_lost(heard, own)
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url) as hub,
+        ):
+            witnesses = await listen(hub, TOPICS)
+            async with Traffic(other, TOPICS) as traffic, Traffic(hub, names(5, "u")) as own:
+                for n in range(8):
+                    await traffic.flows(3)
+                    await until(lambda: hub.up)
+                    proxy.cut(lambda passage, n=n: passage.listens or n % 2)
+                    await until(lambda: not hub.up)
+            await traffic.arrived(witnesses)
+            nothing_lost(witnesses, traffic)
+            heard = {topic: Witness() for topic in own.topics}
+            start = Position("", 0)
+            for topic in own.topics:
+                start = (await hub._backend.history(topic, None)).position._replace(offset=0)
+                page = await hub._backend.history(topic, start)
+                for message in page.messages:
+                    heard[topic].event(message)
+            nothing_lost(heard, own)
 
     run(main())
 
@@ -288,27 +291,30 @@ def test_connections_that_are_reset_again_and_again(run, own_redis):
 def test_resets_while_ten_thousand_topics_are_subscribed_again(run, own_redis):
     async def main():
         topics = names(10_000)
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url, audit=30, command_timeout=2) as hub:
-                witnesses = await listen(hub, topics)
-                cuts = 0
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url, audit=30, command_timeout=2) as hub,
+        ):
+            witnesses = await listen(hub, topics)
+            cuts = 0
 
-                def alter(data, passage):
-                    nonlocal cuts
-                    if passage.listens and b"subscribe" in data and b"c0:t" in data and cuts < 5:
-                        cuts += 1
-                        return None
-                    return data
+            def alter(data, passage):
+                nonlocal cuts
+                if passage.listens and b"subscribe" in data and b"c0:t" in data and cuts < 5:
+                    cuts += 1
+                    return None
+                return data
 
-                proxy.alter = alter
-                proxy.cut()
-                await until(lambda: not hub.up)
-                traffic = Traffic(other, topics)
-                traffic.timeout = 20
-                await asyncio.gather(*(traffic.one(topic) for topic in topics))
-                await until(lambda: all(w.items for w in witnesses.values()))
-                assert cuts == 5
-                nothing_lost(witnesses, traffic)
+            proxy.alter = alter
+            proxy.cut()
+            await until(lambda: not hub.up)
+            traffic = Traffic(other, topics)
+            traffic.timeout = 20
+            await asyncio.gather(*(traffic.one(topic) for topic in topics))
+            await until(lambda: all(w.items for w in witnesses.values()))
+            assert cuts == 5
+            nothing_lost(witnesses, traffic)
 
     run(main())
 
@@ -316,38 +322,44 @@ def test_resets_while_ten_thousand_topics_are_subscribed_again(run, own_redis):
 @pytest.mark.parametrize("blocked", [{UP, DOWN}, {UP}, {DOWN}], ids=["both", "up", "down"])
 def test_a_way_on_which_nothing_moves(blocked, run, own_redis):
     async def main():
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url) as hub:
-                witnesses = await listen(hub, TOPICS)
-                async with Traffic(other, TOPICS) as traffic, Traffic(hub, names(5, "u")) as own:
-                    await traffic.flows()
-                    proxy.blocked = blocked
-                    await until(lambda: not hub.up)
-                    await traffic.flows(50)
-                    with pytest.raises((Unavailable, Uncertain)):
-                        await hub.publish("x", b"0", KEEP, timeout=1)
-                    proxy.blocked = set()
-                    await traffic.flows()
-                    await own.flows()
-                await traffic.arrived(witnesses)
-                nothing_lost(witnesses, traffic)
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url) as hub,
+        ):
+            witnesses = await listen(hub, TOPICS)
+            async with Traffic(other, TOPICS) as traffic, Traffic(hub, names(5, "u")) as own:
+                await traffic.flows()
+                proxy.blocked = blocked
+                await until(lambda: not hub.up)
+                await traffic.flows(50)
+                with pytest.raises((Unavailable, Uncertain)):
+                    await hub.publish("x", b"0", KEEP, timeout=1)
+                proxy.blocked = set()
+                await traffic.flows()
+                await own.flows()
+            await traffic.arrived(witnesses)
+            nothing_lost(witnesses, traffic)
 
     run(main())
 
 
 def test_a_subscription_that_is_deaf_is_made_anew(run, own_redis):
     async def main():
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url, audit=1000) as hub:
-                witnesses = await listen(hub, TOPICS)
-                async with Traffic(other, TOPICS) as traffic:
-                    await traffic.flows()
-                    proxy.deaf = True
-                    await until(lambda: not hub.up)
-                    proxy.deaf = False
-                    await traffic.flows()
-                await traffic.arrived(witnesses)
-                nothing_lost(witnesses, traffic)
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url, audit=1000) as hub,
+        ):
+            witnesses = await listen(hub, TOPICS)
+            async with Traffic(other, TOPICS) as traffic:
+                await traffic.flows()
+                proxy.deaf = True
+                await until(lambda: not hub.up)
+                proxy.deaf = False
+                await traffic.flows()
+            await traffic.arrived(witnesses)
+            nothing_lost(witnesses, traffic)
 
     run(main())
 
@@ -356,23 +368,26 @@ def test_a_slow_way_is_no_dead_one(run, own_redis):
     """What takes longer than the patience in all, but keeps coming."""
 
     async def main():
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url) as hub:
-                witness = Witness()
-                start = (await hub.attach("t", witness)).position
-                hub.detach("t", witness)
-                hub._channels["t"].ring = type(hub._channels["t"].ring)(maxlen=1)
-                size = 20_000
-                await asyncio.gather(
-                    *(other.publish("t", b"%d " % n + b"x" * size, KEEP) for n in range(30))
-                )
-                await until(lambda: hub._channels["t"].cursor.offset == 30)
-                opened = proxy.opened
-                proxy.per_second = 300_000
-                back = await hub.attach("t", witness, start)
-                assert back.recovered
-                assert len(back.missed) == 30
-                assert proxy.opened == opened
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url) as hub,
+        ):
+            witness = Witness()
+            start = (await hub.attach("t", witness)).position
+            hub.detach("t", witness)
+            hub._channels["t"].ring = type(hub._channels["t"].ring)(maxlen=1)
+            size = 20_000
+            await asyncio.gather(
+                *(other.publish("t", b"%d " % n + b"x" * size, KEEP) for n in range(30))
+            )
+            await until(lambda: hub._channels["t"].cursor.offset == 30)
+            opened = proxy.opened
+            proxy.per_second = 300_000
+            back = await hub.attach("t", witness, start)
+            assert back.recovered
+            assert len(back.missed) == 30
+            assert proxy.opened == opened
 
     run(main())
 
@@ -421,34 +436,37 @@ def test_an_event_loop_that_was_held_up_keeps_its_connections(run, own_redis):
 
 def test_a_lost_answer_stores_the_event_once(run, own_redis):
     async def main():
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url) as hub:
-                witness = Witness()
-                await other.attach("t", witness)
-                await hub.publish("t", b"0", KEEP)
-                proxy.alter = lambda data, passage: data if passage.listens else None
-                with pytest.raises(Uncertain):
-                    await hub._backend.publish("t", b"1", keep=KEEP, message_id="one")
-                again = asyncio.create_task(hub.publish("t", b"1", KEEP, "one"))
-                await until(lambda: witness.numbers == [0, 1])
-                proxy.alter = lambda data, passage: data
-                with contextlib.suppress(Unavailable):
-                    assert (await again).position.offset == 2
-                await until(lambda: hub.up)
-                assert (await hub.publish("t", b"1", KEEP, "one")).position.offset == 2
-                lost = 0
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url) as hub,
+        ):
+            witness = Witness()
+            await other.attach("t", witness)
+            await hub.publish("t", b"0", KEEP)
+            proxy.alter = lambda data, passage: data if passage.listens else None
+            with pytest.raises(Uncertain):
+                await hub._backend.publish("t", b"1", keep=KEEP, message_id="one")
+            again = asyncio.create_task(hub.publish("t", b"1", KEEP, "one"))
+            await until(lambda: witness.numbers == [0, 1])
+            proxy.alter = lambda data, passage: data
+            with contextlib.suppress(Unavailable):
+                assert (await again).position.offset == 2
+            await until(lambda: hub.up)
+            assert (await hub.publish("t", b"1", KEEP, "one")).position.offset == 2
+            lost = 0
 
-                def lose_one(data, passage):
-                    nonlocal lost
-                    if b"\r\n:" in data and not passage.listens and lost < 1:
-                        lost += 1
-                        return None
-                    return data
+            def lose_one(data, passage):
+                nonlocal lost
+                if b"\r\n:" in data and not passage.listens and lost < 1:
+                    lost += 1
+                    return None
+                return data
 
-                proxy.alter = lose_one
-                assert (await hub.publish("t", b"2", KEEP)).position.offset == 3
-                assert lost == 1
-                await until(lambda: witness.numbers == [0, 1, 2])
+            proxy.alter = lose_one
+            assert (await hub.publish("t", b"2", KEEP)).position.offset == 3
+            assert lost == 1
+            await until(lambda: witness.numbers == [0, 1, 2])
 
     run(main())
 
@@ -511,56 +529,62 @@ def test_coming_and_going_at_random_over_redis(run, own_redis):
     async def main():
         chance = random.Random(11)
         topics = names(5)
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url, linger=0.01) as hub:
-                await listen(other, topics)
-                over = asyncio.Event()
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url, linger=0.01) as hub,
+        ):
+            await listen(other, topics)
+            over = asyncio.Event()
 
-                async def visitor(topic):
-                    heard, since = [], None
-                    while True:
-                        last, witness = over.is_set(), Witness()
-                        try:
-                            attached = await hub.attach(topic, witness, since)
-                        except Unavailable:
-                            await asyncio.sleep(0.01)
-                            continue
-                        assert since is None or attached.recovered
-                        for message in attached.missed:
-                            heard.append(int(message.data))
-                        since = attached.position
-                        await asyncio.sleep(chance.choice((0, 0, 0.001, 0.01, 0.03)))
-                        hub.detach(topic, witness)
-                        assert not witness.gaps
-                        heard += witness.items
-                        since = witness.positions[-1] if witness.items else since
-                        if last:
-                            return topic, heard
+            async def visitor(topic):
+                heard, since = [], None
+                while True:
+                    last, witness = over.is_set(), Witness()
+                    try:
+                        attached = await hub.attach(topic, witness, since)
+                    except Unavailable:
+                        await asyncio.sleep(0.01)
+                        continue
+                    assert since is None or attached.recovered
+                    for message in attached.missed:
+                        heard.append(int(message.data))
+                    since = attached.position
+                    await asyncio.sleep(chance.choice((0, 0, 0.001, 0.01, 0.03)))
+                    hub.detach(topic, witness)
+                    assert not witness.gaps
+                    heard += witness.items
+                    since = witness.positions[-1] if witness.items else since
+                    if last:
+                        return topic, heard
 
-                visitors = [asyncio.create_task(visitor(t)) for t in topics * 6]
-                async with Traffic(other, topics) as traffic:
-                    traffic.pause = 0.001
-                    for _ in range(5):
-                        await traffic.flows(40)
-                        proxy.cut()
-                over.set()
-                for topic, heard in await asyncio.gather(*visitors):
-                    published = traffic.acknowledged[topic]
-                    assert heard == published[published.index(heard[0]) :] if heard else True
+            visitors = [asyncio.create_task(visitor(t)) for t in topics * 6]
+            async with Traffic(other, topics) as traffic:
+                traffic.pause = 0.001
+                for _ in range(5):
+                    await traffic.flows(40)
+                    proxy.cut()
+            over.set()
+            for topic, heard in await asyncio.gather(*visitors):
+                published = traffic.acknowledged[topic]
+                assert heard == published[published.index(heard[0]) :] if heard else True
 
     run(main())
 
 
 def test_a_lost_last_event_is_found(run, own_redis):
     async def main():
-        async with Proxy(own_redis.port) as proxy, hub_at(own_redis.url) as other:
-            async with hub_at(proxy.url, probe_every=1000, audit=0.2) as hub:
-                witness = Witness()
-                await hub.attach("t", witness)
-                proxy.deaf = True
-                await other.publish("t", b"0", KEEP)
-                await until(lambda: witness.items == [0])
-                assert proxy.deaf
+        async with (
+            Proxy(own_redis.port) as proxy,
+            hub_at(own_redis.url) as other,
+            hub_at(proxy.url, probe_every=1000, audit=0.2) as hub,
+        ):
+            witness = Witness()
+            await hub.attach("t", witness)
+            proxy.deaf = True
+            await other.publish("t", b"0", KEEP)
+            await until(lambda: witness.items == [0])
+            assert proxy.deaf
 
     run(main())
 
