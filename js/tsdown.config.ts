@@ -1,7 +1,7 @@
 import { defineConfig } from 'tsdown'
 
 export default defineConfig({
-  entry: ['src/index.ts', 'src/react.ts', 'src/compat.ts', 'src/tanstack.ts', 'src/vanilla.ts'],
+  entry: ['src/index.ts', 'src/react.ts', 'src/compat.ts', 'src/tanstack.ts', 'src/topics.ts', 'src/vanilla.ts'],
   format: ['esm', 'cjs'],
   target: 'es2022',
   platform: 'neutral',

@@ -7,7 +7,7 @@
 
 import { delay, type Backoff } from './backoff.js'
 import { SocketError } from './errors.js'
-import { Line, type Heartbeat } from './line.js'
+import { line, type Heartbeat, type Line } from './line.js'
 import type { SocketOptions } from './options.js'
 import { onPage } from './page.js'
 import { safely } from './emitter.js'
@@ -45,181 +45,166 @@ export interface ConnectionEvents {
 /** A connection counts as good, and forgets the failures before it, once it has lived this long. */
 const STABLE = 5_000
 
-export class Connection {
-  state: State = 'idle'
-  end: End = { code: 1000, reason: 'never connected' }
+/** One connection; `state`, `end` and `line` are those of this moment. */
+export interface Connection {
+  state: State
+  end: End
   line: Line | undefined
-
-  readonly #heartbeat: Heartbeat | false
-  readonly #backoff: Backoff
-  /** Who is on the way. One that finds another here has been overtaken. */
-  #attempt: object | undefined
-  #failures = 0
-  #holders = 0
-  /** Wanted by itself, however many hold it. */
-  #wanted = false
-  /** The one thing it waits for: the handshake, the back-off, or a stable life. */
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #leavePage: (() => void) | undefined
-
-  constructor(
-    private readonly url: Url,
-    private readonly options: SocketOptions,
-    private readonly events: ConnectionEvents,
-  ) {
-    const { heartbeat, backoff } = options
-    this.#heartbeat = heartbeat !== false && { rate: 25_000, timeout: 10_000, ...heartbeat }
-    this.#backoff = { min: 1_000, max: 30_000, ...backoff }
-  }
-
   /** At once, unless lazy. Where a page is rendered on a server there may be no WebSocket: then on first use. */
-  start(): void {
-    const { url } = this
-    const here = typeof url === 'function' || typeof location === 'object' || /^\w+:/.test(`${url}`)
-    if (!this.options.lazy && this.#WebSocket && here) this.connect()
-  }
-
+  start(): void
   /** For whoever needs a line: leaves `idle`, and only that. */
-  use(): void {
-    if (this.state === 'idle') this.#open()
+  use(): void
+  connect(): void
+  reconnect(): void
+  close(code?: number, reason?: string): void
+  retain(): () => void
+}
+
+export function connection(url: Url, options: SocketOptions, backoff: Backoff, events: ConnectionEvents): Connection {
+  const { auth, connectTimeout = 10_000, shouldReconnect, maxAttempts = Infinity } = options
+  const heartbeat: Heartbeat | false = options.heartbeat !== false && { rate: 25_000, timeout: 10_000, ...options.heartbeat }
+  /** Who is on the way. One that finds another here has been overtaken. */
+  let attempt: object | undefined
+  let failures = 0
+  let holders = 0
+  /** Wanted by itself, however many hold it. */
+  let wanted = false
+  /** The one thing it waits for: the handshake, the back-off, or a stable life. */
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let leavePage: (() => void) | undefined
+
+  const Platform = () => options.WebSocket ?? globalThis.WebSocket
+
+  const set = (state: State, end?: End) => {
+    self.state = state
+    events.state(state, end)
   }
 
-  connect(): void {
-    this.#wanted = true
-    if (this.line || this.#attempt) return
-    this.#failures = 0
-    this.#open()
+  const wait = (ms: number, then: () => void) => {
+    clearTimeout(timer)
+    timer = setTimeout(then, ms)
   }
 
-  reconnect(): void {
-    this.#wanted = true
-    this.#failures = 0
-    this.#leave('waiting', { code: 1000, reason: 'reconnect' }, 0)
-  }
-
-  close(code = 1000, reason = ''): void {
-    this.#wanted = false
-    if (this.state !== 'closed') this.#leave('closed', { code, reason })
-  }
-
-  retain(): () => void {
-    let held = true
-    this.#holders++
-    this.use()
-    return () => {
-      if (held) this.#holders--
-      held = false
-      this.#rest()
-    }
-  }
-
-  #rest(): void {
-    // Later: who unmounts and mounts again, as StrictMode does, never lost it.
-    setTimeout(() => {
-      if (this.#wanted || this.#holders || this.state === 'closed' || this.state === 'idle') return
-      if (this.events.quiet()) this.#leave('idle', { code: 1000, reason: 'released' })
-      else this.#rest()
-    }, this.options.linger ?? 1_000)
-  }
-
-  get #WebSocket(): SocketOptions['WebSocket'] {
-    return this.options.WebSocket ?? globalThis.WebSocket
-  }
-
-  #open(): void {
-    const { url } = this
-    const { auth, connectTimeout = 10_000 } = this.options
-    const attempt = (this.#attempt = {})
-    const mine = () => attempt === this.#attempt
+  const open = () => {
+    const mine = (attempt = {})
     const fail = (error: unknown) => {
-      if (!mine()) return
+      if (mine !== attempt) return
       const reason = String((error as Error)?.message ?? error)
-      this.#down({ code: 1006, reason, cause: error })
-      this.events.error(error)
+      down({ code: 1006, reason, cause: error })
+      events.error(error)
     }
-    const dial = (url: string | URL, token?: string | null) => mine() && this.#dial(url, token)
+    const go = (url: string | URL, token?: string | null) => mine === attempt && dial(url, token)
 
-    this.#leavePage ??= onPage(
-      () => this.#wake(),
-      () => this.#freeze(),
+    leavePage ??= onPage(
+      () => (self.state === 'waiting' ? open() : self.line?.probe()),
+      () => attempt && leave('waiting', { code: 1000, reason: 'the page was put away' }, Infinity),
     )
-    this.#wait(connectTimeout, () => this.#down({ code: 1006, reason: `not connected within ${connectTimeout} ms` }))
-    this.#set('connecting')
-    if (typeof url !== 'function' && !auth) dial(url)
+    wait(connectTimeout, () => down({ code: 1006, reason: `not connected within ${connectTimeout} ms` }))
+    set('connecting')
+    if (typeof url !== 'function' && !auth) go(url)
     else {
       const ask = async () => [await (typeof url === 'function' ? url() : url), await auth?.()] as const
-      ask().then((got) => dial(...got), fail)
+      ask().then((got) => go(...got), fail)
     }
   }
 
-  #dial(url: string | URL, token?: string | null): void {
+  const dial = (url: string | URL, token?: string | null) => {
     let ws
     try {
-      if (!this.#WebSocket) throw new SocketError('no WebSocket on this platform: give one in the options')
-      ws = new this.#WebSocket(address(url))
+      const WebSocket = Platform()
+      if (!WebSocket) throw new SocketError('no WebSocket on this platform: give one in the options')
+      ws = new WebSocket(address(url))
     } catch (cause) {
       // An address or a platform that will not do now will not do later.
-      this.#leave('closed', { code: 1006, reason: (cause as Error).message, cause })
-      return this.events.error(cause)
+      leave('closed', { code: 1006, reason: (cause as Error).message, cause })
+      return events.error(cause)
     }
-    this.line = new Line(ws, this.#heartbeat, {
-      open: () => {
-        this.#wait(STABLE, () => (this.#failures = 0))
-        this.state = 'open'
-        this.events.opened(token)
+    self.line = line(ws, heartbeat, {
+      ...events,
+      open() {
+        wait(STABLE, () => (failures = 0))
+        self.state = 'open'
+        events.opened(token)
         // Who heard of a call that waited too long may have closed it.
-        if (this.state === 'open') this.#set('open')
+        if (self.state === 'open') set('open')
       },
-      data: (data) => this.events.data(data),
-      down: (code, reason) => this.#down({ code, reason }),
-      ping: () => this.events.ping(),
+      down: (code, reason) => down({ code, reason }),
     })
   }
 
-  #down(end: End): void {
-    const attempt = ++this.#failures
-    const { shouldReconnect, maxAttempts = Infinity, auth } = this.options
-    let again = end.code !== 1008 && end.code !== 4403 && (end.code !== 4401 || !!auth)
+  const down = (end: End) => {
+    const { code, reason } = end
+    const attempt = ++failures
+    let again = code !== 1008 && code !== 4403 && (code !== 4401 || !!auth)
     safely(() => {
-      again = shouldReconnect?.({ code: end.code, reason: end.reason, attempt }) ?? again
+      again = shouldReconnect?.({ code, reason, attempt }) ?? again
     })
-    this.#leave(again && attempt <= maxAttempts ? 'waiting' : 'closed', end)
+    leave(again && attempt <= maxAttempts ? 'waiting' : 'closed', end)
   }
 
   /** Puts the line away. The new state holds, and the next step is arranged, before anybody hears of it. */
-  #leave(state: State, end: End, wait = delay(this.#failures - 1, this.#backoff)): void {
-    const { line } = this
-    this.line = this.#attempt = undefined
-    this.end = end
-    line?.end(end)
-    clearTimeout(this.#timer)
+  const leave = (state: State, end: End, ms = delay(failures - 1, backoff)) => {
+    const old = self.line
+    self.line = attempt = undefined
+    self.end = end
+    old?.end(end)
+    clearTimeout(timer)
     if (state === 'waiting') {
-      if (wait < Infinity) this.#wait(wait, () => this.#open())
+      if (ms < Infinity) wait(ms, open)
     } else {
-      this.#leavePage?.()
-      this.#leavePage = undefined
+      leavePage?.()
+      leavePage = undefined
     }
-    this.#set(state, end)
+    set(state, end)
   }
 
-  #set(state: State, end?: End): void {
-    this.state = state
-    this.events.state(state, end)
+  const rest = () => {
+    // Later: who unmounts and mounts again, as StrictMode does, never lost it.
+    setTimeout(() => {
+      if (wanted || holders || self.state === 'closed' || self.state === 'idle') return
+      if (events.quiet()) leave('idle', { code: 1000, reason: 'released' })
+      else rest()
+    }, options.linger ?? 1_000)
   }
 
-  #wait(ms: number, then: () => void): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(then, ms)
+  const self: Connection = {
+    state: 'idle',
+    end: { code: 1000, reason: 'never connected' },
+    line: undefined,
+    start() {
+      const here = typeof url === 'function' || typeof location === 'object' || /^\w+:/.test(`${url}`)
+      if (!options.lazy && Platform() && here) self.connect()
+    },
+    use() {
+      if (self.state === 'idle') open()
+    },
+    connect() {
+      wanted = true
+      if (self.line || attempt) return
+      failures = 0
+      open()
+    },
+    reconnect() {
+      wanted = true
+      failures = 0
+      leave('waiting', { code: 1000, reason: 'reconnect' }, 0)
+    },
+    close(code = 1000, reason = '') {
+      wanted = false
+      if (self.state !== 'closed') leave('closed', { code, reason })
+    },
+    retain() {
+      let held = true
+      holders++
+      self.use()
+      return () => {
+        if (held) holders--
+        held = false
+        rest()
+      }
+    },
   }
-
-  #wake(): void {
-    if (this.state === 'waiting') this.#open()
-    else this.line?.probe()
-  }
-
-  #freeze(): void {
-    if (this.#attempt) this.#leave('waiting', { code: 1000, reason: 'the page was put away' }, Infinity)
-  }
+  return self
 }
 
 /** Also `/ws`, and `https:` for those whose one setting is the address of the site. */

@@ -9,11 +9,8 @@
  */
 
 export class SocketError extends Error {
-  constructor(message: string, options?: { cause?: unknown }) {
-    super(message, options)
-    // Not `new.target.name`: a minifier renames classes, and people match on names.
-    this.name = 'SocketError'
-  }
+  // Not `new.target.name`: a minifier renames classes, and people match on names.
+  override name = 'SocketError'
 }
 
 /** What the server's own errors carry; `detail` is the list FastAPI users know. */
@@ -24,8 +21,9 @@ export interface ErrorPayload {
 }
 
 export class ResponseError extends SocketError {
+  override name = 'ResponseError'
   /** The server's machine word for what went wrong, such as `not_found`. */
-  readonly code: string | undefined
+  declare readonly code: string | undefined
 
   constructor(
     readonly route: string,
@@ -34,12 +32,12 @@ export class ResponseError extends SocketError {
     readonly payload: ErrorPayload | null | undefined,
   ) {
     super(payload?.message ?? `${route} was answered with ${status}`)
-    this.name = 'ResponseError'
     this.code = payload?.code
   }
 }
 
 export class ConnectionLostError extends SocketError {
+  override name = 'ConnectionLostError'
   constructor(
     /** False: it never left, and may be tried again safely. True: the server may have done it. */
     readonly sent: boolean,
@@ -49,20 +47,19 @@ export class ConnectionLostError extends SocketError {
     cause?: unknown,
   ) {
     super(`connection lost ${sent ? 'after' : 'before'} the call was sent: ${reason || code}`, { cause })
-    this.name = 'ConnectionLostError'
   }
 }
 
 export class TimeoutError extends SocketError {
+  override name = 'TimeoutError'
   constructor(route: string, ms: number, readonly sent: boolean) {
     super(`${route} was not ${sent ? 'answered' : 'sent'} within ${ms} ms`)
-    this.name = 'TimeoutError'
   }
 }
 
 export class QueueFullError extends SocketError {
+  override name = 'QueueFullError'
   constructor(limit: number) {
     super(`${limit} calls already wait for a connection`)
-    this.name = 'QueueFullError'
   }
 }

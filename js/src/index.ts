@@ -25,11 +25,12 @@ export {
   type SocketConfig,
 } from './message.js'
 export type { SessionInfo } from './greeting.js'
-export type { CallOptions, SocketOptions, StreamOptions } from './options.js'
+export type { CallOptions, Gap, PublishOptions, SocketOptions, StreamOptions, SubscribeOptions } from './options.js'
 export type {
   Answer,
   AnyRoutes,
   Args,
+  EventOf,
   Final,
   Handler,
   Handlers,
@@ -41,7 +42,10 @@ export type {
   Result,
   RouteName,
   Routes,
+  SnapshotOf,
   StreamName,
+  TopicName,
+  Topics,
 } from './routes.js'
 export { ObservableSocket, type CloseInfo, type Push, type SocketEvents } from './socket.js'
 export { StatusCodes } from './status.js'

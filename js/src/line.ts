@@ -33,107 +33,95 @@ export interface LineEvents {
 /** A server hangs up on whom it has not heard for some minutes, however much it has to say itself. */
 const MINUTE = 60_000
 
-export class Line {
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #seen = 0
-  #said = 0
-  /** How often the other end wants to hear something, where it said so. */
-  #patience: number | undefined
-  #pinged = 0
-
-  constructor(
-    readonly ws: WebSocketLike,
-    private readonly heartbeat: Heartbeat | false,
-    private readonly events: LineEvents,
-  ) {
-    ws.onopen = () => {
-      this.#saw()
-      this.#said = this.#seen
-      this.#watch()
-      events.open()
-    }
-    ws.onmessage = ({ data }) => {
-      this.#saw()
-      events.data(data)
-    }
-    ws.onclose = ({ code, reason }) => this.#down(code, reason)
-    // The close that follows says more than the error does.
-    ws.onerror = () => {}
-  }
-
+export interface Line {
+  readonly ws: WebSocketLike
   /** False when the line is not open: a socket that is closing swallows what it is given. */
-  send(text: string): boolean {
-    if (this.ws.readyState !== 1) return false
-    this.ws.send(text)
-    this.#said = Date.now()
-    return true
-  }
-
+  send(text: string): boolean
   /** The other end said, just now, that it wants to hear something at least this often, in milliseconds. */
-  heed(ms: number): void {
-    if (!(ms > 0)) return
-    this.#patience = ms
-    this.#watch()
-  }
-
+  heed(ms: number): void
   /** Asks at once whether the other end still lives, unless it was heard lately. */
-  probe(): void {
-    const { heartbeat } = this
-    if (!heartbeat || this.#pinged || this.ws.readyState !== 1) return
-    if (Date.now() - this.#seen >= heartbeat.timeout) this.#ping()
-  }
-
+  probe(): void
   /** Says goodbye, if this code can be said; its own `down` is not told. */
-  end({ code, reason }: { code: number; reason: string }): void {
-    this.#silence()
-    try {
-      this.ws.close(code, reason)
-    } catch {
-      this.ws.close()
-    }
-  }
+  end(end: { code: number; reason: string }): void
+}
 
-  #saw(): void {
-    this.#seen = Date.now()
-    this.#pinged = 0
-  }
+export function line(ws: WebSocketLike, heartbeat: Heartbeat | false, events: LineEvents): Line {
+  const { rate, timeout } = heartbeat || { rate: Infinity, timeout: Infinity }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let seen = 0
+  let said = 0
+  /** How often the other end wants to hear something. */
+  let patience = Math.max(rate, MINUTE)
+  let pinged = false
 
-  #watch(): void {
-    if (this.heartbeat) this.#later(this.#due(this.heartbeat))
+  const saw = () => {
+    seen = Date.now()
+    pinged = false
   }
-
-  #due({ rate }: Heartbeat): number {
-    return Math.min(this.#seen + rate, this.#said + (this.#patience ?? Math.max(rate, MINUTE))) - Date.now()
-  }
-
   // One timer looks now and then; frames only leave a note, however many there are.
-  #later(ms: number): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#look(), ms)
+  const later = (ms: number) => {
+    clearTimeout(timer)
+    if (heartbeat) timer = setTimeout(look, ms)
+  }
+  const due = () => Math.min(seen + rate, said + patience) - Date.now()
+  const look = () => {
+    // Not waited for: on a dead network a close takes as long as it likes.
+    if (pinged) down(1006, `no sign of life within ${timeout} ms`)
+    else if (due() <= 0) ping()
+    else later(due())
+  }
+  const ping = () => {
+    pinged = true
+    self.send(events.ping())
+    later(timeout)
+  }
+  const silence = () => {
+    clearTimeout(timer)
+    ws.onopen = ws.onmessage = ws.onclose = null
+  }
+  const down = (code: number, reason: string) => {
+    silence()
+    events.down(code, reason)
   }
 
-  #look(): void {
-    const heartbeat = this.heartbeat as Heartbeat
-    if (this.#pinged) {
-      // Not waited for: on a dead network a close takes as long as it likes.
-      this.#down(1006, `no sign of life within ${heartbeat.timeout} ms`)
-    } else if (this.#due(heartbeat) <= 0) this.#ping()
-    else this.#watch()
+  ws.onopen = () => {
+    saw()
+    said = seen
+    later(due())
+    events.open()
   }
+  ws.onmessage = ({ data }) => {
+    saw()
+    events.data(data)
+  }
+  ws.onclose = ({ code, reason }) => down(code, reason)
+  // The close that follows says more than the error does.
+  ws.onerror = () => {}
 
-  #ping(): void {
-    this.#pinged = Date.now()
-    this.send(this.events.ping())
-    this.#later((this.heartbeat as Heartbeat).timeout)
+  const self: Line = {
+    ws,
+    send(text) {
+      if (ws.readyState !== 1) return false
+      ws.send(text)
+      said = Date.now()
+      return true
+    },
+    heed(ms) {
+      if (!(ms > 0)) return
+      patience = ms
+      later(due())
+    },
+    probe() {
+      if (!pinged && ws.readyState === 1 && Date.now() - seen >= timeout) ping()
+    },
+    end({ code, reason }) {
+      silence()
+      try {
+        ws.close(code, reason)
+      } catch {
+        ws.close()
+      }
+    },
   }
-
-  #down(code: number, reason: string): void {
-    this.#silence()
-    this.events.down(code, reason)
-  }
-
-  #silence(): void {
-    clearTimeout(this.#timer)
-    this.ws.onopen = this.ws.onmessage = this.ws.onclose = null
-  }
+  return self
 }

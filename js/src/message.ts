@@ -13,13 +13,12 @@ export type ComplexTypes = SimpleDataTypes[] | Record<string, any> | ComplexType
 export type Data = BasicDataTypes | ComplexTypes
 
 export class Message<T = Data> {
-  // The order of these lines is the order on the wire.
-  uuid: string
-  route: string | null
-  headers?: Record<string, unknown>
-  payload: T
+  declare uuid: string
+  declare route: string | null
+  declare headers?: Record<string, unknown>
+  declare payload: T
   /** In a request it is always there, and means nothing. */
-  status: StatusCodes
+  declare status: StatusCodes
 
   constructor(
     route: string,
@@ -28,6 +27,7 @@ export class Message<T = Data> {
     status: StatusCodes = 200,
     uuid: string | null = null,
   ) {
+    // The order of these lines is the order on the wire.
     this.uuid = uuid || newUuid()
     this.route = route
     this.headers = headers

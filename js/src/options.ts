@@ -2,6 +2,7 @@
 
 import type { Backoff } from './backoff.js'
 import type { Heartbeat, WebSocketLike } from './line.js'
+import type { topics } from './topics.js'
 import type { Headers } from './wire.js'
 
 export interface SocketOptions {
@@ -33,6 +34,8 @@ export interface SocketOptions {
   lazy?: boolean
   /** Milliseconds between the last release and the disconnect, 1,000. */
   linger?: number
+  /** For `subscribe`: the `topics` of this package. Who does not give it does not load it either. */
+  topics?: typeof topics
   /** The last word on whether to come back. Without it: always, but for 1008 (4403 from servers that cannot say 1008), and 4401 where there is no `auth`. */
   shouldReconnect?: (close: { code: number; reason: string; attempt: number }) => boolean
   /** A WebSocket where the platform has none, such as that of `ws` on Node before 22. */
@@ -54,4 +57,30 @@ export interface StreamOptions extends CallOptions {
   timeout?: number
   /** How many items may be on their way, or here and not taken yet: 64. */
   window?: number
+}
+
+export interface SubscribeOptions<S = unknown> {
+  /** Leaves the topic: a loop throws the signal's reason. */
+  signal?: AbortSignal
+  /**
+   * Events are lost, and what was made of the others is not complete. Whoever reads it anew waits so long, at random,
+   * since all others were told too.
+   */
+  onGap?: (gap: Gap) => void
+  /**
+   * From now on nothing is missed in silence. Where the topic has a state, it comes with it; and comes again when events
+   * alone cannot bring it up to date.
+   */
+  onSubscribed?: (snapshot: S) => void
+}
+
+export interface Gap {
+  topic: string
+  /** Milliseconds to wait before reading anew. */
+  reloadAfterMs: number
+}
+
+export interface PublishOptions extends CallOptions {
+  /** Published again under the same one, an event is stored once: after a 503 of code `uncertain`, say. */
+  messageId?: string
 }

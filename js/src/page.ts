@@ -4,17 +4,15 @@
 
 /** Returns its undoing. */
 export function onPage(wake: () => void, freeze: () => void): () => void {
-  const undo: (() => void)[] = []
-  const listen = (target: EventTarget, type: string, listener: (event: any) => void) => {
-    target.addEventListener(type, listener)
-    undo.push(() => target.removeEventListener(type, listener))
-  }
-  if (typeof addEventListener === 'function') {
-    listen(globalThis as unknown as EventTarget, 'online', wake)
-    listen(globalThis as unknown as EventTarget, 'pageshow', wake)
+  const hear = ({ type, persisted }: Event & { persisted?: boolean }) => {
     // A page with an open WebSocket is kept out of the back/forward cache, or wakes up in it with a dead one.
-    listen(globalThis as unknown as EventTarget, 'pagehide', (event) => event.persisted && freeze())
+    if (type === 'pagehide') persisted && freeze()
+    else if (type !== 'visibilitychange' || !document.hidden) wake()
   }
-  if (typeof document === 'object') listen(document, 'visibilitychange', () => document.hidden || wake())
-  return () => undo.forEach((stop) => stop())
+  const each = (verb: 'addEventListener' | 'removeEventListener') => {
+    for (const type of ['online', 'pageshow', 'pagehide']) globalThis[verb]?.(type, hear)
+    globalThis.document?.[verb]('visibilitychange', hear)
+  }
+  each('addEventListener')
+  return () => each('removeEventListener')
 }

@@ -18,13 +18,14 @@ export type AnyRoutes = Record<string, { payload?: any; result: any }>
 
 /**
  * Say once which routes the application has, and hooks and sockets know them without being told; likewise what the
- * server calls, and what it pushes:
+ * server calls and pushes, and its topics:
  *
  *     declare module 'fastapi-observable-socket' {
  *       interface Register {
  *         routes: Routes
  *         handlers: { confirm: { payload: string; result: boolean } }
  *         pushes: { news: Article }
+ *         topics: { [order: `orders/${number}`]: { event: OrderEvent; snapshot: Order } }
  *       }
  *     }
  */
@@ -37,6 +38,14 @@ export type Handlers = Register extends { handlers: infer H } ? H : Record<strin
 
 /** The payloads of what the server pushes. */
 export type Pushes = Register extends { pushes: infer P } ? P : Record<string, any>
+
+/** The events of each topic, and the state of those that have one. A key may be a pattern, such as `orders/${number}`. */
+export type Topics = Register extends { topics: infer T } ? T : Record<string, { event: any; snapshot?: any }>
+
+export type TopicName<T> = keyof T & string
+export type EventOf<T, K extends keyof T> = 'event' extends keyof T[K] ? T[K]['event'] : any
+/** Undefined, where the topic has no state. */
+export type SnapshotOf<T, K extends keyof T> = 'snapshot' extends keyof T[K] ? T[K]['snapshot'] : undefined
 
 export type RouteName<R> = keyof R & string
 /** The routes that are streams; without a route map, any. */

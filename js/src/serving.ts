@@ -54,26 +54,27 @@ export class Serving {
 
   async #answer({ uuid, route, headers, payload }: Frame, signal: AbortSignal): Promise<string> {
     const handler = this.#handlers.get(route)?.[0]
-    let code = 'internal'
-    try {
-      if (!handler) return encodeAnswer(uuid, 404, { message: 'no such route', code: 'not_found' })
-      const [status, result] = await outcome(() => handler(payload, { headers: headers ?? {}, signal }))
-      code = 'unserialisable'
-      return encodeAnswer(uuid, status, result)
-    } catch (error) {
+    let status = 200
+    let result: unknown
+    const failed = (error: any, code: string) => {
+      status = 500
+      result = { message: `${route} failed`, code }
       // A handler that was told to stop may fail as it likes.
       if (!signal.aborted) this.failed(error)
-      return encodeAnswer(uuid, 500, { message: `${route} failed`, code })
     }
-  }
-}
-
-/** An error with a status and a payload, such as a ResponseError, is an answer. */
-async function outcome(run: () => unknown): Promise<[status: number, payload: unknown]> {
-  try {
-    return [200, await run()]
-  } catch (error: any) {
-    if (/^[1-5]\d\d$/.test(error?.status) && 'payload' in error) return [+error.status, error.payload]
-    throw error
+    try {
+      if (!handler) throw { status: 404, payload: { message: 'no such route', code: 'not_found' } }
+      result = await handler(payload, { headers: headers ?? {}, signal })
+    } catch (error: any) {
+      // An error with a status and a payload, such as a ResponseError, is an answer.
+      if (/^[1-5]\d\d$/.test(error?.status) && 'payload' in error) [status, result] = [+error.status, error.payload]
+      else failed(error, 'internal')
+    }
+    try {
+      return encodeAnswer(uuid, status, result)
+    } catch (error) {
+      failed(error, 'unserialisable')
+      return encodeAnswer(uuid, status, result)
+    }
   }
 }

@@ -68,11 +68,15 @@ export class Session {
     const call = this.#calls.get(frame.uuid as string)
     if (frame.route === 'PONG') return 'nothing'
     if (call?.sent) return call
-    if (this.serves && typeof frame.route === 'string' && /^#./.test(frame.uuid as string))
-      return frame.route === '$cancel' ? 'desist' : 'serve'
-    // Names that start with $ belong to the protocol, whichever of them this client knows.
-    if (typeof frame.route === 'string') return frame.route[0] === '$' ? 'nothing' : 'push'
-    return frame.uuid === 0 && (frame.status as number) >= 400 ? 'complain' : 'nothing'
+    const { uuid, route } = frame
+    if (typeof route === 'string') {
+      // Of a topic, which is pushed under its name.
+      if (uuid === `#${route}` || route === '$gap') return 'push'
+      if (this.serves && /^#./.test(uuid as string)) return route === '$cancel' ? 'desist' : 'serve'
+      // Names that start with $ belong to the protocol, whichever of them this client knows.
+      return route[0] === '$' ? 'nothing' : 'push'
+    }
+    return uuid === 0 && (frame.status as number) >= 400 ? 'complain' : 'nothing'
   }
 
   /** Calls that wait for a line, oldest first. */
@@ -84,9 +88,12 @@ export class Session {
     return [...this.#calls.values()].every((call) => call.own)
   }
 
-  /** Takes out what a lost line ends: whatever was sent, as nobody knows how far it came; `all`: the rest too. */
+  /**
+   * Takes out what a lost line ends: whatever was sent, as nobody knows how far it came, and what is the protocol's own,
+   * which is said anew; `all`: the rest too.
+   */
   lost(all: boolean): Call[] {
-    const lost = [...this.#calls.values()].filter((call) => all || call.sent)
+    const lost = [...this.#calls.values()].filter((call) => all || call.sent || call.own)
     lost.forEach((call) => this.end(call))
     return lost
   }

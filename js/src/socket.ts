@@ -5,10 +5,10 @@
  * The old client's methods are here too, since they are the same calls.
  */
 
-import { Connection, type End, type State, type Url } from './connection.js'
+import { connection, type Connection, type End, type State, type Url } from './connection.js'
 import { Emitter, safely, type Listener } from './emitter.js'
 import { ConnectionLostError, SocketError, TimeoutError } from './errors.js'
-import { Greeting, LONGEST, type SessionInfo } from './greeting.js'
+import { greeting, LONGEST, type Greeting, type SessionInfo } from './greeting.js'
 import {
   Message,
   optionsFrom,
@@ -17,10 +17,11 @@ import {
   type OnMessage,
   type SocketConfig,
 } from './message.js'
-import type { CallOptions, SocketOptions, StreamOptions } from './options.js'
+import type { CallOptions, PublishOptions, SocketOptions, StreamOptions, SubscribeOptions } from './options.js'
 import type {
   Answer,
   Args,
+  EventOf,
   Final,
   Handler,
   Handlers,
@@ -30,11 +31,15 @@ import type {
   Result,
   RouteName,
   Routes,
+  SnapshotOf,
   StreamName,
+  TopicName,
+  Topics,
 } from './routes.js'
 import { Serving } from './serving.js'
 import { Session, type Call } from './session.js'
-import { source, type Stream } from './stream.js'
+import { source, streamed, type Begin, type Stream } from './stream.js'
+import type { Lent, Subscribe } from './topics.js'
 import { answer, decode, encode, newUuid, refusal, type Frame, type Headers } from './wire.js'
 
 /** A message the server sent that answers nothing. */
@@ -58,11 +63,11 @@ export interface SocketEvents<P = Pushes> {
 
 const TIMEOUT = 30_000
 
-export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
+export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> {
   /** What the old signature calls it. */
   readonly name: string = ''
-  onMessageReceived?: OnMessage
-  onSocketConnectionChange?: OnConnectionChange
+  declare onMessageReceived?: OnMessage
+  declare onSocketConnectionChange?: OnConnectionChange
 
   readonly #options: SocketOptions
   readonly #legacy: boolean
@@ -74,6 +79,8 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
   }
   readonly #serving = new Serving(this.#error)
   readonly #greeting: Greeting
+  readonly #lent: Lent
+  #subscribe?: Subscribe
 
   /** Connects at once, unless `lazy`. A path such as `/ws` is one of the page's own site. */
   constructor(url: Url, options?: SocketOptions)
@@ -103,16 +110,17 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
     const greets = !this.#legacy && second.hello !== false
     this.#options = second
     this.#session = new Session(second.queueLimit ?? 1_000, greets)
-    this.#greeting = new Greeting(second.auth, {
+    this.#lent = {
       ask: (route, payload, done) => {
         const uuid = newUuid()
         const text = encode(uuid, route, {}, payload)
         this.#ask(uuid, route, text, (frame) => done(answer(frame)), () => {}, { timeout: Infinity }, undefined, true)
       },
-      heed: (ms) => this.#connection.line?.heed(ms),
       error: this.#error,
-    })
-    this.#connection = new Connection(first, second, {
+      backoff: { min: 1_000, max: 30_000, ...second.backoff },
+    }
+    this.#greeting = greeting(second.auth, this.#lent, (ms) => this.#connection.line?.heed(ms))
+    this.#connection = connection(first, second, this.#lent.backoff, {
       opened: (token) => {
         // Not awaited: the server judges what follows on the same line after it.
         if (greets) this.#greeting.hello(token)
@@ -153,8 +161,10 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
    * The answer, whatever its status. Waits for a connection if there is none. Rejects when no answer can come: with
    * TimeoutError, ConnectionLostError, QueueFullError or the reason of the signal. Never sent twice.
    */
-  request<K extends RouteName<R>>(route: K, ...args: Args<R, K, CallOptions>): Promise<Answer<Result<R, K>>> {
-    const [payload, options = {}] = args
+  request<K extends RouteName<R>>(
+    route: K,
+    ...[payload, options = {}]: Args<R, K, CallOptions>
+  ): Promise<Answer<Result<R, K>>> {
     return new Promise((resolve, reject) => {
       this.#begin(route, payload, options, {}, (frame) => resolve(answer(frame)), reject)
     })
@@ -169,19 +179,36 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
     route: K,
     ...[payload, options = {}]: Args<R, K, StreamOptions>
   ): Stream<Item<R, K>, Final<R, K>> {
-    return source(
-      route,
-      options,
-      (headers, done, failed, item) => {
-        const { uuid, leave } = this.#begin(route, payload, options, headers, done, failed, item)
-        return {
-          leave,
-          ack: ($seq) => this.#connection.line?.send(encode(uuid, '$ack', { $seq })),
-          limit: () => this.session?.limits?.window ?? 1024,
-        }
-      },
-      this.#error,
-    )
+    const begin: Begin = (headers, done, failed, item) => {
+      const { uuid, leave } = this.#begin(route, payload, options, headers, done, failed, item)
+      return {
+        leave,
+        ack: ($seq) => this.#connection.line?.send(encode(uuid, '$ack', { $seq })),
+        limit: () => this.session?.limits?.window ?? 1024,
+      }
+    }
+    return source(streamed(route, options, begin), options.signal, this.#error)
+  }
+
+  /**
+   * A source of the events of a topic, as `stream` is one of items. It outlives connections: whoever comes back gets
+   * what was missed, in order and once, or is told by `onGap`. It ends with ResponseError where the server refuses it,
+   * and with ConnectionLostError on a socket that closes. Wants `topics` among the options of the socket.
+   */
+  subscribe<K extends TopicName<T>>(
+    topic: K,
+    options: SubscribeOptions<SnapshotOf<T, K>> = {},
+  ): Stream<EventOf<T, K>, undefined> {
+    return (this.#subscribe ??= this.#options.topics!(this, this.#lent))(topic, options)
+  }
+
+  /** Publishes where the topic lets clients; resolves with its position, where the topic keeps events. */
+  publish<K extends TopicName<T>>(
+    topic: K,
+    payload: EventOf<T, K>,
+    { messageId, ...options }: PublishOptions = {},
+  ): Promise<{ epoch?: string; offset?: number }> {
+    return (this as ObservableSocket<any>).call('$pub', { topic, payload, message_id: messageId }, options) as Promise<any>
   }
 
   /**
@@ -403,7 +430,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
     const step = this.#session.receive(frame)
     const answered = answer(frame)
     if (typeof step === 'object') safely(() => step.answer!(frame))
-    if (step === 'push') {
+    if (step === 'push' && !this.#lent.heard?.(frame)) {
       const { headers, payload } = answered
       this.#emitter.emit('push', { route: frame.route, headers, payload } as Push<P>)
     }
@@ -416,8 +443,9 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes> {
   }
 
   #changed(state: State, end?: End): void {
-    const lost = end ? this.#session.lost(state === 'closed') : []
+    let lost: Call[] = []
     if (end) {
+      lost = this.#session.lost(state === 'closed')
       this.#greeting.over()
       this.#serving.lost()
     }

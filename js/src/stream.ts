@@ -51,23 +51,30 @@ export type Begin = (
 type Last = { error: unknown } | { value?: unknown }
 
 /** Where a stream goes. After its end, or after it was left, it is told no more. */
-interface Sink<T> {
+export interface Sink<T> {
   item(item: T): void
   end(last: Last): void
+  /** Calls back once the items before it are done with. */
+  tell(what: () => void): void
+}
+
+/** What runs for one who takes it. */
+export interface Running {
+  /** One more item is with its consumer. */
+  took(): void
+  leave(): void
 }
 
 interface Cell<T> {
   item?: T
+  told?: (() => void)[]
   next?: Cell<T>
 }
 
-export function source<T, R>(
-  route: string,
-  { window = 64, signal }: StreamOptions,
-  begin: Begin,
-  unheard: (error: unknown) => void,
-): Stream<T, R> {
-  const start = (to: Sink<T>) => {
+/** One run of a stream of the server. */
+export const streamed =
+  <T>(route: string, { window = 64, signal }: StreamOptions, begin: Begin) =>
+  (to: Sink<T>): Running => {
     let count = 0
     let taken = 0
     let acked = 0
@@ -109,7 +116,6 @@ export function source<T, R>(
       failed(error)
     }
     return {
-      /** One more item is with its consumer. */
       took() {
         taken++
         // Half a window, and of the window the server really keeps: else both would wait for ever.
@@ -122,12 +128,17 @@ export function source<T, R>(
     }
   }
 
+export function source<T, R>(
+  start: (to: Sink<T>) => Running,
+  signal: AbortSignal | undefined,
+  unheard: (error: unknown) => void,
+): Stream<T, R> {
   const iterate = (): AsyncIterator<T, any> => {
     // What came and is not taken yet hangs between the two: never more than a window.
     let head: Cell<T> = {}
     let tail = head
     let last: Last | undefined
-    let running: ReturnType<typeof start> | undefined
+    let running: Running | undefined
     const waiting: [(result: IteratorResult<T, any>) => void, (error: unknown) => void][] = []
     const hand = () => {
       // Who aborts wants to see no more of it.
@@ -157,10 +168,16 @@ export function source<T, R>(
       tail = tail.next = { item }
       hand()
     }
+    const tell = (what: () => void) => {
+      if (head === tail) safely(what)
+      else (tail.told ??= []).push(what)
+    }
     return {
       next: () =>
         new Promise((resolve, reject) => {
-          if (!last) running ??= start({ item, end })
+          // Who asks for more is done with what it has.
+          head.told?.splice(0).forEach(safely)
+          if (!last) running ??= start({ item, end, tell })
           waiting.push([resolve, reject])
           hand()
         }),
@@ -180,7 +197,7 @@ export function source<T, R>(
   ): Subscription => {
     const [error, stop] = typeof second === 'function' ? [second] : [undefined, second?.signal]
     const observer: Observer<T> = typeof first === 'function' ? { next: first, error, complete } : first
-    let running: ReturnType<typeof start> | undefined
+    let running: Running | undefined
     let unsubscribe = () => {}
     const item = (item: T) => {
       safely(() => observer.next?.(item))
@@ -196,7 +213,7 @@ export function source<T, R>(
       stop,
       (off) => {
         unsubscribe = off
-        running = start({ item, end })
+        running = start({ item, end, tell: safely })
       },
       () => running?.leave(),
     )

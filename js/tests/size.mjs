@@ -24,6 +24,7 @@ const rows = [
   ['core: ObservableSocket', core, 6000],
   ['.: everything', all, 7500],
   ['./react adds', (await size(`export { ObservableSocket } from './index.mjs'; export * from './react.mjs'`)) - core, 1200],
+  ['./topics adds', (await size(`export { ObservableSocket } from './index.mjs'; export * from './topics.mjs'`)) - core, 1200],
   ['./compat', await size(`export * from './compat.mjs'`), 8500],
   ['./tanstack', await size(`export * from './tanstack.mjs'`), 300],
 ]

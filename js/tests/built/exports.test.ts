@@ -18,9 +18,10 @@ const core = [
 const entries: [string, string[]][] = [
   ['', core],
   ['/vanilla', core],
-  ['/react', ['SocketProvider', 'useCall', 'useConnectionState', 'useSocket', 'useStream']],
+  ['/react', ['SocketProvider', 'useCall', 'useConnectionState', 'useSocket', 'useStream', 'useTopic']],
   ['/compat', [...core, 'ObservableSocketProvider', 'useObservableSocket']],
   ['/tanstack', ['mutationOptions', 'queryOptions']],
+  ['/topics', ['topics']],
 ]
 const require = createRequire(import.meta.url)
 const dist = new URL('../../dist/', import.meta.url)

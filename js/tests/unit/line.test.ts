@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { Line, type Heartbeat } from '../../src/line.js'
+import { line as open, type Heartbeat } from '../../src/line.js'
 import { FakeWebSocket, go, still } from '../support/fake.js'
 
 beforeEach(still)
@@ -8,7 +8,7 @@ afterEach(go)
 function lineWith(heartbeat: Heartbeat | false = { rate: 1_000, timeout: 300 }) {
   const ws = new FakeWebSocket('')
   const events = { open: vi.fn(), data: vi.fn(), down: vi.fn(), ping: () => 'PING' }
-  const line = new Line(ws, heartbeat, events)
+  const line = open(ws, heartbeat, events)
   return { ws, line, events }
 }
 
