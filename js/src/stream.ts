@@ -169,7 +169,7 @@ export function source<T, R>(
       hand()
     }
     const tell = (what: () => void) => {
-      if (head === tail) safely(what)
+      if (waiting[0]) safely(what)
       else (tail.told ??= []).push(what)
     }
     return {

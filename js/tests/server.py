@@ -1,6 +1,6 @@
 """
-The server the client is tried against: routes that answer, wait, fail, stream, call and push; at /auth, one that
-asks for tokens.
+The server the client is tried against: routes that answer, wait, fail, stream, call and push, and topics; at /auth,
+one that asks for tokens.
 
 Run as `python server.py PORT`; with the checkout's package when none is installed.
 """
@@ -173,6 +173,54 @@ async def ask_briefly(payload: Any, connection: Connection) -> Any:
 async def news(payload: Any, connection: Connection) -> str:
     await connection.push("news", payload)
     return "pushed"
+
+
+refused = set()
+
+
+@router.topic("numbers/{name}", history=2_000, publish=True)
+async def numbers(name: str) -> bool:
+    return name not in refused
+
+
+@router.topic("brief/{name}", history=3)
+async def brief(name: str) -> bool:
+    return True
+
+
+boards: dict[str, int] = {}
+
+
+@router.topic("boards/{name}", history=3)
+async def board(name: str) -> dict[str, int]:
+    return {"n": boards.get(name, 0)}
+
+
+@router.topic("cursors", keep=False, publish=True)
+async def cursors() -> bool:
+    return True
+
+
+@router.route("publish")
+async def publish(payload: dict[str, Any]) -> int:
+    """Numbers from `first` on, as many as `count`; and the board of that name has the last of them."""
+    topic, first, count = payload["topic"], payload.get("first", 1), payload.get("count", 1)
+    for n in range(first, first + count):
+        boards[topic.partition("/")[2]] = n
+        await router.publish(topic, n)
+        if n % 10 == 0:
+            await asyncio.sleep(0.004)
+    return count
+
+
+@router.route("refuse")
+async def refuse(payload: str) -> None:
+    refused.add(payload)
+
+
+@router.route("listeners")
+async def listeners(payload: str) -> bool:
+    return payload in router._topics.hub.topics()
 
 
 router.mount(app, "/ws")
