@@ -1,7 +1,9 @@
 import { act, StrictMode, useEffect, version, type ReactNode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { SocketProvider, useCall, useConnectionState, useSocket, useStream } from '../../src/react.js'
+import { SocketProvider, useCall, useConnectionState, useSocket, useStream, useTopic } from '../../src/react.js'
+import type { Gap } from '../../src/index.js'
+import { topics } from '../../src/topics.js'
 import { FakeWebSocket, go, socketWith, still, URL } from '../support/fake.js'
 
 let unmount: () => void
@@ -345,5 +347,183 @@ describe('useStream', () => {
     await frame()
     expect(log.start).toBe(start)
     expect(log.stop).toBe(stop)
+  })
+})
+
+describe('useTopic', () => {
+  let orders: ReturnType<typeof useTopic<string>>
+  let renders = 0
+  interface Props {
+    topic: string | null
+    keep?: number
+    onGap?: (gap: Gap) => void
+  }
+  const Orders = ({ topic, ...options }: Props) => {
+    orders = useTopic(topic, options)
+    renders++
+    return (
+      <i>
+        {orders.status} {orders.snapshot === undefined ? '' : `${orders.snapshot}: `}
+        {orders.events.join()}
+      </i>
+    )
+  }
+  const mount = async (...all: Props[]) => {
+    const socket = socketWith({ topics, heartbeat: false })
+    FakeWebSocket.last.accept()
+    const page = (all: Props[]) => (
+      <StrictMode>
+        <SocketProvider socket={socket}>
+          {all.map((props, i) => (
+            <Orders key={i} {...props} />
+          ))}
+        </SocketProvider>
+      </StrictMode>
+    )
+    const again = show(page(all))
+    await settle(() => {})
+    renders = 0
+    return { socket, ws: FakeWebSocket.last, show: (...all: Props[]) => settle(() => again(page(all))) }
+  }
+  const settle = (run: () => void) => act(async () => run())
+  const frame = () => act(async () => void vi.advanceTimersByTime(16))
+  const event = (ws: FakeWebSocket, payload: unknown, $offset: number, topic = 'orders/1') =>
+    ws.says({ uuid: `#${topic}`, route: topic, headers: { $epoch: 'e', $offset }, payload })
+  const joins = (ws: FakeWebSocket, offset: number, more: object = {}) =>
+    settle(() => {
+      const to = ws.routes.lastIndexOf('$sub')
+      ws.answers({ topics: ws.frames[to]!.payload.topics.map(() => ({ status: 200, epoch: 'e', offset, missed: [], recovered: false, ...more })) }, { to })
+    })
+  const asked = (ws: FakeWebSocket) => ws.frames.map(({ route, payload }) => [route, payload.topic ?? payload.topics.map((one: any) => one.topic).join()])
+
+  test('subscribes, shows events, and leaves with its component: one $sub and one $unsub under StrictMode', async () => {
+    const { ws } = await mount({ topic: 'orders/1' })
+    expect(asked(ws)).toEqual([['$sub', 'orders/1']])
+    expect(page.textContent).toBe('subscribing ')
+    await joins(ws, 0)
+    expect(page.textContent).toBe('subscribed ')
+    await settle(() => (event(ws, 'a', 1), event(ws, 'b', 2)))
+    await frame()
+    expect(page.textContent).toBe('subscribed a,b')
+    expect(orders.last).toBe('b')
+    await settle(() => event(ws, 'c', 3))
+    unmount()
+    await settle(() => {})
+    expect(asked(ws)).toEqual([['$sub', 'orders/1'], ['$unsub', 'orders/1']])
+  })
+
+  test('leaves no timer and no listener behind', async () => {
+    const { ws, socket } = await mount({ topic: 'orders/1' })
+    await joins(ws, 0)
+    await settle(() => event(ws, 'a', 1))
+    unmount()
+    await settle(() => socket.close())
+    await settle(() => void vi.advanceTimersByTime(1_000))
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('of nothing is idle, and asks for nothing', async () => {
+    const { ws, show } = await mount({ topic: null })
+    expect(page.textContent).toBe('idle ')
+    expect(ws.routes).toEqual([])
+    await show({ topic: 'orders/1' })
+    expect(page.textContent).toBe('subscribing ')
+    await show({ topic: null })
+    expect(page.textContent).toBe('idle ')
+    await joins(ws, 0)
+    expect(asked(ws)).toEqual([['$sub', 'orders/1'], ['$unsub', 'orders/1']])
+  })
+
+  test('of another name begins anew, and shows nothing of the one before', async () => {
+    const seen: string[] = []
+    const { ws, show } = await mount({ topic: 'orders/1' })
+    await joins(ws, 0)
+    await settle(() => event(ws, 'a', 1))
+    await frame()
+    const observer = new MutationObserver(() => seen.push(page.textContent!))
+    observer.observe(page, { childList: true, subtree: true, characterData: true })
+    await show({ topic: 'orders/2' })
+    observer.disconnect()
+    expect(page.textContent).toBe('subscribing ')
+    expect(seen.filter((text) => text.includes('a'))).toEqual([])
+    expect(asked(ws)).toEqual([['$sub', 'orders/1'], ['$unsub', 'orders/1'], ['$sub', 'orders/2']])
+    await settle(() => event(ws, 'late', 2))
+    await joins(ws, 5)
+    await settle(() => event(ws, 'b', 6, 'orders/2'))
+    await frame()
+    expect(page.textContent).toBe('subscribed b')
+  })
+
+  test('shows the state, and the events since', async () => {
+    const { ws } = await mount({ topic: 'orders/1' })
+    await joins(ws, 3, { snapshot: 'three' })
+    await settle(() => event(ws, 'four', 4))
+    await frame()
+    expect(page.textContent).toBe('subscribed three: four')
+    await settle(() => event(ws, 'five', 5))
+    await settle(() => ws.hangsUp())
+    await settle(() => void vi.advanceTimersByTime(500))
+    await settle(() => void FakeWebSocket.last.accept())
+    expect(page.textContent).toBe('subscribed three: four,five')
+    await joins(FakeWebSocket.last, 9, { snapshot: 'nine' })
+    await frame()
+    expect(page.textContent).toBe('subscribed nine: ')
+    await settle(() => event(FakeWebSocket.last, 'ten', 10))
+    await frame()
+    expect(page.textContent).toBe('subscribed nine: ten')
+  })
+
+  test('two components share one subscription, and each has the state', async () => {
+    const { ws, show } = await mount({ topic: 'orders/1' }, { topic: 'orders/1' })
+    expect(asked(ws)).toEqual([['$sub', 'orders/1']])
+    await joins(ws, 3, { snapshot: 'three' })
+    expect(page.textContent).toBe('subscribed three: subscribed three: ')
+    await show({ topic: 'orders/1' }, { topic: 'orders/1' }, { topic: 'orders/1' })
+    expect(asked(ws)).toHaveLength(2)
+    await joins(ws, 3, { snapshot: 'three' })
+    expect(page.textContent).toBe('subscribed three: '.repeat(3))
+    await show({ topic: 'orders/1' })
+    expect(asked(ws)).toHaveLength(2)
+  })
+
+  test('tells the newest onGap, and subscribes no more than once for it', async () => {
+    const [first, second] = [vi.fn(), vi.fn()]
+    const { ws, show } = await mount({ topic: 'orders/1', onGap: first })
+    await joins(ws, 3)
+    await show({ topic: 'orders/1', onGap: second })
+    await settle(() => ws.says({ uuid: '#orders/1', route: '$gap', headers: { $epoch: 'e', $offset: 9 }, payload: { topic: 'orders/1', reload_after_ms: 70 } }))
+    expect(first).not.toHaveBeenCalled()
+    expect(second).toHaveBeenCalledExactlyOnceWith({ topic: 'orders/1', reloadAfterMs: 70 })
+    expect(asked(ws)).toHaveLength(1)
+  })
+
+  test('shows a refusal, and what came before it', async () => {
+    const { ws } = await mount({ topic: 'orders/1' })
+    await joins(ws, 3)
+    await settle(() => event(ws, 'a', 4))
+    await settle(() => ws.hangsUp())
+    await settle(() => void vi.advanceTimersByTime(500))
+    await settle(() => void FakeWebSocket.last.accept())
+    await joins(FakeWebSocket.last, 0, { status: 403, message: 'no more' })
+    expect(page.textContent).toBe('error a')
+    expect(orders.error).toMatchObject({ name: 'ResponseError', status: 403 })
+  })
+
+  test('a thousand events of a frame are one render, and it keeps the newest', async () => {
+    const { ws, show } = await mount({ topic: 'orders/1' })
+    await joins(ws, 0)
+    renders = 0
+    await settle(() => {
+      for (let n = 1; n <= 1_000; n++) event(ws, n, n)
+    })
+    await frame()
+    // StrictMode renders twice to see.
+    expect(renders).toBe(2)
+    expect(orders.events).toEqual(Array.from({ length: 100 }, (_, i) => i + 901))
+    await show({ topic: 'orders/1', keep: 2 })
+    expect(orders.events).toEqual([])
+    await settle(() => [1, 2, 3].forEach((n) => event(ws, n, 1_000 + n)))
+    await frame()
+    expect(orders.events).toEqual([2, 3])
   })
 })

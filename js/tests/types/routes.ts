@@ -1,7 +1,8 @@
 /** What the compiler must accept and refuse, against the built package. Never run, only read. */
 
-import { ObservableSocket, type Answer, type ErrorPayload, type Stream, type StreamName } from 'fastapi-observable-socket'
+import { ObservableSocket, type Answer, type ErrorPayload, type Gap, type Stream, type StreamName, type TopicName } from 'fastapi-observable-socket'
 import { mutationOptions, queryOptions } from 'fastapi-observable-socket/tanstack'
+import { topics } from 'fastapi-observable-socket/topics'
 
 interface Article {
   id: number
@@ -135,6 +136,43 @@ called.handle('confirm', () => 'yes')
 // @ts-expect-error wrong payload
 called.handle('confirm', ({ title }) => !!title)
 
+// Topics.
+interface Order {
+  state: 'new' | 'shipped'
+}
+interface Topics {
+  news: { event: { title: string } }
+  board: { event: string; snapshot: { notes: string[] } }
+  [order: `orders/${number}`]: { event: Order }
+}
+const listening = new ObservableSocket<Routes, Handlers, Pushes, Topics>('/ws', { topics })
+const id: number = 42
+const orders: Stream<Order, undefined> = listening.subscribe(`orders/${id}`, { onGap: (gap: Gap) => gap.reloadAfterMs.toFixed() })
+for await (const order of orders) order.state === 'shipped'
+for await (const order of listening.subscribe('orders/7')) order.state === 'new'
+listening.subscribe('board', { onSubscribed: ({ notes }) => notes.join(), signal: AbortSignal.abort() }).subscribe((note) => note.trim())
+listening.subscribe('news', { onSubscribed: (nothing: undefined) => nothing }).subscribe(({ title }) => title.trim(), { signal: AbortSignal.abort() })
+const published: { epoch?: string; offset?: number } = await listening.publish('orders/42', { state: 'new' }, { messageId: 'm', timeout: 5 })
+await listening.publish('board', 'buy tea')
+const names: TopicName<Topics>[] = ['news', 'board', 'orders/1']
+void [published, names]
+// @ts-expect-error no such topic
+listening.subscribe('order/42')
+// @ts-expect-error no such topic
+listening.subscribe('orders/all')
+// @ts-expect-error no such event
+for await (const order of orders) order.state === 'lost'
+// @ts-expect-error wrong event
+await listening.publish('orders/42', { state: 'lost' })
+// @ts-expect-error an event is needed
+await listening.publish('news')
+// @ts-expect-error wrong state
+listening.subscribe('board', { onSubscribed: ({ title }) => title })
+// @ts-expect-error no such option
+listening.subscribe('board', { window: 8 })
+// @ts-expect-error what the option takes
+new ObservableSocket('/ws', { topics: true })
+
 // What the server said.
 const limit: number | undefined = socket.session?.limits.window
 const features: string[] | undefined = socket.session?.features
@@ -178,6 +216,9 @@ const loose = new ObservableSocket('/ws', { hello: false })
 for await (const item of loose.stream('any/stream', { any: 'payload' })) item.any.member
 loose.handle('any/call', (payload) => payload.any.member)
 loose.on('push', ({ route, payload }) => void [route.trim(), payload.any.member])
+for await (const event of loose.subscribe('any/topic')) event.any.member
+loose.subscribe('any/topic', { onSubscribed: (state) => state.any.member })
+await loose.publish('any/topic', { any: 'event' })
 const whatever = await loose.call('any/route', { any: 'payload' })
 whatever.any.member
 await loose.call('any/route')

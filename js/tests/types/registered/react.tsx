@@ -1,6 +1,6 @@
 /** Hooks typed by the registered routes. */
 
-import { SocketProvider, useCall, useConnectionState, useSocket, useStream } from 'fastapi-observable-socket/react'
+import { SocketProvider, useCall, useConnectionState, useSocket, useStream, useTopic } from 'fastapi-observable-socket/react'
 import { ObservableSocket } from 'fastapi-observable-socket'
 
 interface Mine {
@@ -14,6 +14,7 @@ declare module 'fastapi-observable-socket' {
     routes: Mine
     handlers: { confirm: { payload: string; result: boolean } }
     pushes: { news: { title: string } }
+    topics: { [order: `orders/${number}`]: { event: { state: string } }; board: { event: string; snapshot: { notes: string[] } } }
   }
 }
 
@@ -70,6 +71,27 @@ export function Ticks() {
     <button onClick={ticks.stop}>
       {String([items, last, undo])} {ticks.status}
     </button>
+  )
+}
+
+export function Order({ id }: { id?: number }) {
+  const order = useTopic(id === undefined ? null : `orders/${id}`, { onGap: ({ topic, reloadAfterMs }) => void [topic.trim(), reloadAfterMs.toFixed()], keep: 5 })
+  const board = useTopic('board')
+  const events: readonly { state: string }[] = order.events
+  const notes: string[] | undefined = board.snapshot?.notes
+  // @ts-expect-error no such topic
+  useTopic('order/1')
+  // @ts-expect-error no such status
+  void (order.status === 'streaming')
+  // @ts-expect-error a topic without a state
+  void order.snapshot.notes
+  // @ts-expect-error wrong event
+  void useSocket().publish('board', 7)
+  for (const { state } of events) state.trim()
+  return (
+    <i>
+      {order.last?.state} {order.status} {String(order.error)} {notes?.join()} {board.last?.trim()}
+    </i>
   )
 }
 
