@@ -457,7 +457,9 @@ def test_of_many_events_the_latest_is_told_so_often(run):
 # --- what cannot be
 
 
-@pytest.mark.parametrize("pattern", ["", "$sub", "PING", "#x", "@x", "a{b", "a}b", "{a}/{a}", "{1}"])
+@pytest.mark.parametrize(
+    "pattern", ["", "$sub", "PING", "#x", "@x", "a{b", "a}b", "{a}/{a}", "{1}"]
+)
 def test_a_name_that_no_topic_can_have_is_refused(pattern):
     with pytest.raises(ValueError, match="topic"):
         SocketRouter().topic(pattern)(lambda: True)

@@ -14,7 +14,7 @@ from fastapi import params
 from pydantic import TypeAdapter, ValidationError
 
 from ._call import Call
-from ._depends import Compiler, Getter, Overrides, Step, misfit, solve
+from ._depends import Compiler, Getter, Overrides, Step, misfit
 from ._errors import Forbidden, SignatureError
 from ._plan import Hook
 from ._results import serialised
@@ -235,7 +235,9 @@ def _pattern(pattern: str) -> tuple[re.Pattern[str], Sequence[str]]:
         if name in names:
             raise ValueError(f"topic {pattern!r} has two parameters {name!r}")
         names.append(name)
-        regex += re.escape(pattern[at : found.start()]) + f"(?P<{name}>{'.+' if whole else '[^/]+'})"
+        regex += (
+            re.escape(pattern[at : found.start()]) + f"(?P<{name}>{'.+' if whole else '[^/]+'})"
+        )
         at = found.end()
     rest = pattern[at:]
     if {"{", "}"} & set(_parameter.sub("", pattern)):
@@ -263,4 +265,3 @@ def same_shape(one: str, other: str) -> bool:
 
 def _shape(found: "re.Match[str]") -> str:
     return "{:path}" if found[2] else "{}"
-

@@ -20,8 +20,8 @@ from ._status import Status
 from ._topic import MAX_TOPIC, Topic, check_topic, is_open
 from ._wire import encode
 from .backends._backend import Message, Position, Receipt
-from .backends._backend import Uncertain as NotSure
 from .backends._backend import Unavailable as Away
+from .backends._backend import Uncertain as NotSure
 
 RELOAD_WITHIN = 5.0
 """Seconds over which clients that lost events are asked to spread their reloading, at most."""
@@ -220,7 +220,9 @@ class Topics:
         """`$pub`: an event from a client, where the topic takes such."""
         name, message_id = payload.get("topic"), payload.get("message_id", "")
         if not isinstance(name, str) or not isinstance(message_id, str) or len(message_id) > 128:
-            raise BadRequest("$pub takes an object with a topic, a payload and perhaps a message_id")
+            raise BadRequest(
+                "$pub takes an object with a topic, a payload and perhaps a message_id"
+            )
         topic, path = self.find(name)
         data = encode(payload.get("payload"))
         event = topic.checked(data)

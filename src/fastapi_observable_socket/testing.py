@@ -29,7 +29,13 @@ from ._errors import ResponseError
 from ._wire import Header, Request, Response, Uuid, encode_request
 from .backends.contract import BACKEND_RULES
 
-__all__ = ["BACKEND_RULES", "SocketClosed", "SocketRejected", "SocketTestClient", "SyncSocketTestClient"]
+__all__ = [
+    "BACKEND_RULES",
+    "SocketClosed",
+    "SocketRejected",
+    "SocketTestClient",
+    "SyncSocketTestClient",
+]
 
 T = TypeVar("T")
 

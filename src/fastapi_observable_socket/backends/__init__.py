@@ -1,6 +1,6 @@
 """Where topics keep their events, and how these reach other processes."""
 
-from ._backend import Backend, Keep, Message, Page, Position, Receipt, Uncertain, Unavailable
+from ._backend import Backend, Keep, Message, Page, Position, Receipt, Unavailable, Uncertain
 from .memory import MemoryBackend
 
 __all__ = [
@@ -11,6 +11,6 @@ __all__ = [
     "Page",
     "Position",
     "Receipt",
-    "Uncertain",
     "Unavailable",
+    "Uncertain",
 ]
