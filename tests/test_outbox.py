@@ -16,18 +16,25 @@ class Wire:
         self.open.set()
         self.events = []
         self.broken = None
-        self.outbox = Outbox(
-            self.send,
-            self.events.append,
-            lambda: self.events.append("freed"),
-            self.overflow,
-            budget or Budget(1000),
-            lambda: self.events.append("behind"),
-            asyncio.ensure_future,
-            bounds or Bounds(),
-        )
+        self.flowing = False
+        self.outbox = Outbox(self.send, self, budget or Budget(1000), bounds or Bounds())
 
-    def overflow(self):
+    def lost(self, error):
+        self.events.append(error)
+
+    def freed(self):
+        self.events.append("freed")
+
+    def fell_behind(self):
+        self.events.append("behind")
+
+    def send_on(self, line):
+        asyncio.ensure_future(line)
+
+    def flows(self):
+        return self.flowing
+
+    def overflowed(self):
         self.events.append("overflow")
         self.outbox.close()
 

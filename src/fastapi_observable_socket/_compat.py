@@ -158,7 +158,7 @@ def abort_transport(send: Any) -> bool:
     ASGI has no word for it, and a peer that never reads holds its socket for ever
     otherwise. Says whether there was a transport to be found.
     """
-    transport = _transport_below(send)
+    transport = transport_below(send)
     if transport is None:
         return False
     _reset(transport)
@@ -167,7 +167,7 @@ def abort_transport(send: Any) -> bool:
 
 def pending_bytes(send: Any) -> int:
     """Bytes that wait below `send` for a peer to read them; 0 where nobody can tell."""
-    transport = _transport_below(send)
+    transport = transport_below(send)
     size = getattr(transport, "get_write_buffer_size", None)
     return size() if size is not None else 0
 
@@ -178,7 +178,7 @@ def is_gone(send: Any) -> bool:
     For one from which nothing is read: a server that stops reading does not notice. False
     where nobody can tell.
     """
-    transport = _transport_below(send)
+    transport = transport_below(send)
     if transport is None:
         return False
     if transport.is_closing():
@@ -194,7 +194,7 @@ def is_gone(send: Any) -> bool:
 _ENDED = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of Linux's <netinet/tcp.h>
 
 
-def _transport_below(send: Any) -> Any:
+def transport_below(send: Any) -> Any:
     """The transport of uvicorn and of servers built alike, also through Starlette's wrappers."""
     seen: set[int] = set()
     rest: list[Any] = [send]

@@ -20,7 +20,7 @@ from ._call import Call, Shared
 from ._calls import Calls, stubborn
 from ._clocks import Clocks, Limits
 from ._closing import close
-from ._compat import is_gone, pending_bytes
+from ._compat import is_gone, pending_bytes, transport_below
 from ._dispatch import Dispatcher, ended
 from ._errors import NotFound, RequestFailed, TooManyRequests, TooManyStreams, Unauthorized
 from ._flow import Flow
@@ -39,6 +39,9 @@ T = TypeVar("T")
 
 FAIR_SHARE = 256
 """Frames that are handled in a row before other connections get their turn."""
+
+LOW_WATER = 16 * 1024
+"""Bytes below which asyncio's transports, by default, have their writers go on."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether a peer is still there from which nothing is read."""
@@ -74,6 +77,7 @@ class Shell:
         "_session",
         "_shared",
         "_tasks",
+        "_transport",
         "_turn",
         "_waited_for",
         "_watching",
@@ -105,28 +109,25 @@ class Shell:
         self._most = limits.max_in_flight + limits.look_ahead
         self._outbox = Outbox(
             lambda text: send({"type": "websocket.send", "text": text}),
-            self._lost,
-            self._wake_reader,
-            self._overflowed,
+            self,
             budget,
-            self._fell_behind,
-            self._spawn,
             limits.outbox,
         )
         self._open = connections
-        self._handle = Connection(ws, self._outbox, self._end, self._wait_for_client)
+        self._handle = Connection(ws, self._outbox, self._end_for_sure, self._wait_for_client)
         self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
         self._identity = Identity(authenticator, self._shared, self._end_session)
         # Nothing to be found for nobody: one look for all that a frame may not.
-        self._routes: Mapping[str, Route] = {} if self._identity.locked else routes
+        self._routes: Mapping[str, Route] = {}
         self._waited_for = 0  # calls of ours without the client's answer
         self._watching = False
+        self._transport: Any = None  # looked for with the first push; False where none is found
         self._context = contextvars.copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = Calls(
-            self._live, limits.max_in_flight, self._start, self._answer_ended, self._wake_reader
+            self._live, limits.max_in_flight, self._start, self._answer_ended, self.freed
         )
         self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
@@ -146,7 +147,7 @@ class Shell:
         cancellation.
         """
         self._clocks.start()
-        self._open.add(self._handle)
+        self._join()
         try:
             # Not in this task: each of its steps passes through all the layers that the
             # server and the application put around the endpoint.
@@ -172,6 +173,8 @@ class Shell:
                     if self._reader is not me:
                         return
                 message = await receive()
+                if self._handle.closed is not None and message["type"] != "websocket.disconnect":
+                    continue  # the close is on its way, and nothing is served behind it
                 text = message.get("text")
                 if text is None:
                     await self._received_no_text(message)
@@ -223,6 +226,12 @@ class Shell:
             case Close(code, reason):
                 await self._end(code, reason)
 
+    def _join(self) -> None:
+        """Be among those that are served and pushed to, unless nobody knows who is there."""
+        if not self._identity.locked and self._handle.closed is None:
+            self._routes = self._all_routes
+            self._open.add(self._handle)
+
     async def _introduce(self, frame: Frame) -> None:
         """Nothing else is read until it is known who is there: it decides about the rest."""
         # In a task of its own, whose context variables are nobody else's.
@@ -232,8 +241,7 @@ class Shell:
         except asyncio.CancelledError:
             asking.cancel()
             raise
-        if not self._identity.locked:
-            self._routes = self._all_routes
+        self._join()
         await self._answer(text)
         if close is not None:
             await self._end(*close)
@@ -279,6 +287,7 @@ class Shell:
     async def _received_no_text(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "websocket.disconnect":
             self._shared.ws.client_state = WebSocketState.DISCONNECTED
+            self._handle.over(message.get("code", 1006), message.get("reason") or "")
             self._finish()
         else:
             await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
@@ -331,9 +340,10 @@ class Shell:
 
     def _wait_for_client(self, one_more: bool) -> None:
         self._waited_for += 1 if one_more else -1
-        self._wake_reader()
+        self.freed()
 
-    def _wake_reader(self) -> None:
+    def freed(self) -> None:
+        """There may be room again for what is to be read."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -397,14 +407,13 @@ class Shell:
         self._watch_send()
         await self._outbox.put(text)
 
-    async def _put_in_turn(self, text: str) -> None:
-        if not self._watching:
-            self._watch()
-        await self._outbox.put_in_turn(text)
+    async def _put_in_turn(self, text: str, call: Call) -> None:
+        self._watch_send()
+        await self._outbox.put_in_turn(text, lambda: call.settled)
 
     # --- writing
 
-    def _lost(self, error: Exception) -> None:
+    def lost(self, error: Exception) -> None:
         # Servers have many words for it, none of them common: the peer is gone.
         logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
         self._finish()
@@ -413,10 +422,21 @@ class Shell:
         if not self._watching:
             self._watch()
 
-    def _fell_behind(self) -> None:
+    def send_on(self, line: Coroutine[Any, Any, None]) -> None:
+        self._spawn(line)
+        self._watch_send()
+
+    def flows(self) -> bool:
+        """Whether the transport certainly takes what it is given: it holds less than the mark
+        below which it never makes anybody wait."""
+        if self._transport is None:
+            self._transport = transport_below(self._send) or False
+        return bool(self._transport) and self._transport.get_write_buffer_size() < LOW_WATER
+
+    def fell_behind(self) -> None:
         self._clocks.look_at_pushes()
 
-    def _overflowed(self) -> None:
+    def overflowed(self) -> None:
         self._outbox.close()
         self._cut(CloseCode.SLOW_CONSUMER)
 
@@ -429,6 +449,10 @@ class Shell:
 
     # --- ending
 
+    async def _end_for_sure(self, code: int, reason: str) -> None:
+        """End it, also where whoever asked for that waits no longer."""
+        await asyncio.shield(self._spawn(self._end(code, reason)))
+
     async def _end(self, code: int, reason: str) -> None:
         """Close the socket, unless it is at its end already."""
         if self._ended.done() or self._shared.ws.application_state == WebSocketState.DISCONNECTED:
@@ -436,6 +460,7 @@ class Shell:
             return
         self._outbox.close()
         self._handle.over(code, reason)
+        self._open.remove(self._handle)
         self._shared.ws.application_state = WebSocketState.DISCONNECTED
         await close(self._send, code, reason)
         self._finish()
@@ -450,13 +475,12 @@ class Shell:
         self._open.remove(self._handle)
         self._identity.stop()
         reader, self._reader = self._reader, None
-        if reader is not None and reader is not asyncio.current_task():
-            if self._carried is None:
-                reader.cancel()
-            else:
-                # It waits for a call that nobody has looked at yet, perhaps a shielded one.
-                call, self._carried = self._carried, None
-                self._calls.begin(call, reader)
+        if self._carried is not None:
+            # It is with a call that nobody has looked at yet, perhaps a shielded one.
+            call, self._carried = self._carried, None
+            self._calls.begin(call, reader)
+        elif reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
         self._calls.end_all()
 
     async def _leave(self) -> None:

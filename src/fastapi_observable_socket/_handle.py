@@ -204,7 +204,7 @@ class Connections:
 
     def __iter__(self) -> Iterator[Connection]:
         """Over those that are open now; they may come and go meanwhile."""
-        return iter([c for each in self._all() for c in each._open.values()])
+        return iter([c for each in self._all() for c in list(each._open.values())])
 
     def __len__(self) -> int:
         return sum(len(each._open) for each in self._all())

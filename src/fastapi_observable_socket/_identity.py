@@ -94,9 +94,11 @@ class Authenticator:
                 await _closed(call)
         except BaseException as error:
             raise await _refused(error, call) from None
-        if found is None:
+        if not isinstance(found, Authenticated):
+            found = Authenticated(found)
+        if found.user is None or found.user is False:
             raise Unauthorized("the token is not good")
-        return found if isinstance(found, Authenticated) else Authenticated(found)
+        return found
 
     def name_of(self, user: Any) -> str | None:
         """What a user is found by; None for nobody, and for one without a name."""
@@ -158,7 +160,7 @@ def identity_of(user: Any) -> Any:
 class Identity:
     """That of one connection. `close` ends it with a code and a reason."""
 
-    __slots__ = ("_authenticator", "_close", "_greeted", "_shared", "_timer", "locked")
+    __slots__ = ("_authenticator", "_close", "_greeted", "_shared", "_due", "_judging", "_timer", "locked")
 
     def __init__(
         self,
@@ -171,6 +173,8 @@ class Identity:
         self._close = close
         self._greeted = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due: tuple[int, str] | None = None
+        self._judging = False
         self.locked = authenticator.needs_token
         """Whether nobody has said yet who is there, where somebody must."""
         scope = shared.ws.scope
@@ -227,7 +231,15 @@ class Identity:
         """Seconds for which the token is good; None for as long as the connection."""
         if not isinstance(token, str):
             raise Unauthorized("a token is needed" if token is None else "a token must be a string")
-        found = await self._authenticator.user_of(token, frame, self._shared)
+        self._judging = True
+        try:
+            found = await self._authenticator.user_of(token, frame, self._shared)
+        except BaseException:
+            self._judging = False
+            if self._due is not None and not (frame.route == '$hello' and not self._greeted):
+                self._close(*self._due)
+            raise
+        self._judging, self._due = False, None
         connection, scope = self._shared.connection, self._shared.ws.scope
         name = self._authenticator.name_of(found.user)
         if connection.user_id not in (None, name):
@@ -249,7 +261,13 @@ class Identity:
 
     def _end_in(self, seconds: float, code: int, reason: str) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0, seconds), self._close, code, reason)
+        self._timer = loop.call_later(max(0, seconds), self._over, code, reason)
+
+    def _over(self, code: int, reason: str) -> None:
+        if self._judging:
+            self._due = code, reason  # the token that is being judged decides
+        else:
+            self._close(code, reason)
 
 
 def _answer(frame: Frame, payload: dict[str, Any]) -> str:

@@ -48,8 +48,7 @@ class SyncItems:
     async def aclose(self) -> None:
         """Close it, now or, where a step is under way that nobody waits for, behind that."""
         self._closed = True
-        if not self._lock.locked():
-            await run_in_threadpool(self._close)
+        await run_in_threadpool(self._close)
 
     def _step(self) -> tuple[bool, Any]:
         try:
