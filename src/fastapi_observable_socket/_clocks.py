@@ -28,6 +28,7 @@ class Limits:
     idle_timeout_without_heartbeat: float = 3600.0
     send_timeout: float = 10.0
     max_streams: int = 128
+    max_pushed: int = 8 * 1024 * 1024
     outbox: Bounds = field(default_factory=Bounds)
     behind_timeout: float = 5.0
 

@@ -47,7 +47,7 @@ LOOK_EVERY = 1.0
 """Seconds between two looks whether a peer is still there from which nothing is read."""
 
 PATIENCE = 5
-"""Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
+"""Seconds in which what is cancelled must end; then it is left to itself, with a warning."""
 
 
 class Shell:
@@ -114,7 +114,9 @@ class Shell:
             limits.outbox,
         )
         self._open = connections
-        self._handle = Connection(ws, self._outbox, self._end_for_sure, self._wait_for_client)
+        self._handle = Connection(
+            ws, self._outbox, self._end_for_sure, self._wait_for_client, limits.max_pushed
+        )
         self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
         self._identity = Identity(authenticator, self._shared, self._end_session)
         # Nothing to be found for nobody: one look for all that a frame may not.
@@ -222,7 +224,10 @@ class Shell:
             case Response():
                 self._handle.answered(step)
             case Introduce(frame):
-                await self._introduce(frame)
+                if frame.route == "$hello" or self._identity.locked:
+                    await self._introduce(frame)
+                else:
+                    self._spawn(self._introduce(frame), self._context.copy())
             case Close(code, reason):
                 await self._end(code, reason)
 
@@ -503,10 +508,11 @@ class Shell:
         patience = PATIENCE
         while self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=1)
-            for task in pending - {call.task for call in self._calls.begun}:
+            others = pending - {call.task for call in self._calls.begun}
+            for task in others:
                 task.cancel()  # it brings an answer to a peer that is gone
             left = stubborn(self._calls.begun, pending)
-            if not left:
+            if not (left or others):
                 continue
             patience -= 1
             if not patience:

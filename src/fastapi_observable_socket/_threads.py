@@ -2,6 +2,7 @@
 Plain functions, run where they block nobody.
 """
 
+import contextvars
 import threading
 from collections.abc import Callable, Generator
 from typing import Any, Self, TypeVar
@@ -34,19 +35,21 @@ class SyncItems:
         self._generator = generator
         self._lock = threading.Lock()
         self._closed = False
+        # One for all steps: what one sets, the next must be able to reset.
+        self._context = contextvars.copy_context()
         self.value: Any = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        found, item = await run_in_threadpool(self._step)
+        found, item = await run_in_threadpool(self._context.run, self._step)
         if not found:
             raise StopAsyncIteration
         return item
 
     async def aclose(self) -> None:
-        """Close it, now or, where a step is under way that nobody waits for, behind that."""
+        """Close it, behind a step that is under way. Raises what its end raises."""
         self._closed = True
         await run_in_threadpool(self._close)
 
@@ -57,10 +60,7 @@ class SyncItems:
         except StopIteration as end:
             self.value = end.value
             return False, None
-        finally:
-            if self._closed:
-                self._close()
 
     def _close(self) -> None:
         with self._lock:
-            self._generator.close()
+            self._context.run(self._generator.close)
