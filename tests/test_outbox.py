@@ -257,9 +257,9 @@ def test_pushes_and_texts_in_turn_keep_nobody_from_being_heard(run):
         wire.outbox.push("pushed")
         item = asyncio.create_task(wire.outbox.put_in_turn("item"))
         await asyncio.sleep(0)
-        assert (wire.outbox.busy, wire.outbox.crowded) == (True, False)
+        assert (wire.outbox.busy, wire.outbox.answers) == (True, 0)
         await wire.outbox.put("answer")
-        assert wire.outbox.crowded
+        assert wire.outbox.answers == 1
         wire.outbox.wanted = True
         wire.open.set()
         await item

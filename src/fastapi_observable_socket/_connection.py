@@ -170,7 +170,7 @@ class Shell:
         share = FAIR_SHARE
         try:
             while self._reader is me:
-                if self._outbox.crowded or (len(self._live) >= self._most and self._is_full()):
+                if self._outbox.answers or (len(self._live) >= self._most and self._is_full()):
                     await self._wait_for_room()
                     if self._reader is not me:
                         return
@@ -328,7 +328,7 @@ class Shell:
         return None
 
     async def _wait_for_room(self) -> None:
-        while self._outbox.crowded or self._is_full():
+        while self._outbox.answers or self._is_full():
             self._outbox.wanted = True
             self._room = self._loop.create_future()
             # Not for ever: while nothing is read, the server below hears of no end.

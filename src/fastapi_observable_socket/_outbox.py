@@ -142,7 +142,6 @@ class Outbox:
     does not read."""
 
     __slots__ = (
-        "_answers",
         "_bounds",
         "_budget",
         "_closed",
@@ -152,6 +151,7 @@ class Outbox:
         "_pump",
         "_send",
         "_waiting",
+        "answers",
         "busy",
         "held",
         "pushed",
@@ -174,7 +174,12 @@ class Outbox:
         self._pump = pump()
         self._waiting: deque[str | _Item | _Pushed] | None = None
         self._first = ""  # pushed while the way was free, and about to leave
-        self._answers = 0  # of `put` that are not out
+        self.answers = 0
+        """How many texts of `put` are not out: who reads requests should wait for them.
+
+        Items and pushes do not count. A peer must be heard that does not read, since it may want
+        to say that they should stop; and nothing that it says makes more of them.
+        """
         self._free: asyncio.Future[None] | None = None
         self._closed = False
         self.busy = False
@@ -190,15 +195,6 @@ class Outbox:
         self.sent = 0
         """How many texts are out."""
 
-    @property
-    def crowded(self) -> bool:
-        """Whether an answer is on its way: who reads requests should wait.
-
-        Not so for items and pushes. A peer must be heard that does not read, since it may want
-        to say that they should stop; and nothing that it says makes more of them.
-        """
-        return self._answers > 0
-
     # --- three kinds of texts
 
     async def put(self, text: str) -> None:
@@ -208,18 +204,22 @@ class Outbox:
         """
         if self._closed:
             return
-        self._answers += 1
+        self.answers += 1
         if self.busy:
             self._line_up(text, len(text))
             return
         self.busy = True
         try:
             await self._send(text)
-            self._answer_is_out()
+            self.sent += 1
         except Exception as error:
             self._owner.lost(error)
         finally:
-            self._go_on()
+            if self._waiting:
+                self.answers -= 1
+                self._go_on()
+            else:
+                self._set_free()
 
     async def put_in_turn(self, text: str, stale: Callable[[], bool] = _never) -> None:
         """Send one of many texts, and wait until it is out. When its turn comes and it is `stale`,
@@ -327,14 +327,13 @@ class Outbox:
 
     def _answer_is_out(self) -> None:
         self.sent += 1
-        if self._answers:
-            self._answers -= 1
+        self.answers -= 1
+        if self.wanted and not self.answers:
             self._tell_freed()
 
     def _tell_freed(self) -> None:
-        if self.wanted and not self._answers:
-            self.wanted = False
-            self._owner.freed()
+        self.wanted = False
+        self._owner.freed()
 
     def _line_up(self, entry: str | _Item | _Pushed, size: int) -> None:
         if self._waiting is None:
@@ -358,8 +357,9 @@ class Outbox:
 
     def _set_free(self) -> None:
         self.busy = False
-        self._answers = 0
-        self._tell_freed()
+        self.answers = 0
+        if self.wanted:
+            self._tell_freed()
         if self._free is not None:
             self._free.set_result(None)
             self._free = None
