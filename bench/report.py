@@ -20,13 +20,18 @@ def goes_by_p50(scenario: str) -> bool:
     return next(s.by == "p50" for s in SCENARIOS if s.name == scenario)
 
 
+def rate(run: Sample) -> float:
+    """Answers a second, or items where the answers come in many."""
+    return run.get("items_per_s", run["per_s"])
+
+
 def ratios(samples: Samples, scenario: str, subject: str, peer: str) -> list[float]:
     """How many times as fast as its peer the subject was, in each round that has both."""
     by_p50 = goes_by_p50(scenario)
     runs = samples.get(scenario, {})
     pairs = zip(runs.get(subject, ()), runs.get(peer, ()), strict=False)
     return [
-        theirs["p50"] / ours["p50"] if by_p50 else ours["per_s"] / theirs["per_s"]
+        theirs["p50"] / ours["p50"] if by_p50 else rate(ours) / rate(theirs)
         for ours, theirs in pairs
         if ours and theirs
     ]

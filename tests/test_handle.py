@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from fastapi_observable_socket import (
     CallsNotTakenError,
     CloseCode,
     Connection,
     ConnectionLostError,
+    MisfitError,
     PerConnection,
+    Progress,
     ResponseError,
     SocketError,
     SocketRouter,
@@ -305,7 +308,7 @@ def test_a_result_is_validated(run):
         async def ask(connection: Connection) -> bool:
             verdict = await connection.call("confirm", result=Verdict, timeout=10)
             assert type(verdict) is Verdict
-            with pytest.raises(ValidationError):
+            with pytest.raises(MisfitError, match="ok: bool_parsing"):
                 await connection.call("confirm", result=Verdict, timeout=10)
             return verdict.ok
 
@@ -446,5 +449,201 @@ def test_what_only_looks_like_an_answer_is_a_bad_frame(frame, run):
         async with SocketTestClient(SocketRouter()) as client:
             await client.send_raw(frame)
             assert (await client.receive())["payload"]["code"] == "bad_route"
+
+    run(main())
+
+
+# --- closing, and what runs meanwhile
+
+
+def test_a_close_goes_on_where_nobody_waits_for_it(run):
+    async def main():
+        router, way = SocketRouter(), asyncio.Event()
+        client = SocketTestClient(router)
+        send = client._send
+
+        async def slow_close(message):
+            if message["type"] == "websocket.close":
+                await way.wait()
+            await send(message)
+
+        client._send = slow_close
+        ran = []
+
+        @router.route("late")
+        async def late():
+            ran.append(True)
+
+        async with client:
+            await greeted(client)
+            (connection,) = router.connections
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(connection.close(4000, "enough"), 0.02)
+            assert len(router.connections) == 0
+            await client.push("late", uuid="l")
+            await settled()
+            assert ran == []  # nothing is served behind a close
+            way.set()
+            with pytest.raises(SocketClosed, match="enough"):
+                await client.receive()
+
+    run(main())
+
+
+def test_a_shielded_handler_that_closes_its_own_socket_goes_on(run):
+    async def main():
+        router, done = SocketRouter(), []
+
+        @router.route("last words", shield=True)
+        async def last_words(connection: Connection):
+            await connection.close()
+            await asyncio.sleep(1.5)
+            done.append(True)
+
+        async with SocketTestClient(router) as client:
+            await client.push("last words", uuid="l")
+            with pytest.raises(SocketClosed):
+                await client.receive()
+        assert done == [True]
+
+    run(main())
+
+
+def test_a_peer_that_takes_no_pushes_is_noticed(run):
+    async def main():
+        router = SocketRouter(send_timeout=0.05)
+        client = SocketTestClient(router)
+        send, way = client._send, asyncio.Event()
+
+        async def never(message):
+            if message["type"] == "websocket.send":
+                await way.wait()
+            await send(message)
+
+        client._send = never
+        async with client:
+            await settled()
+            router.connections.push("news")
+            with pytest.raises(SocketClosed) as closed:
+                await client.receive()
+            assert closed.value.code == CloseCode.SLOW_CONSUMER
+            way.set()
+
+    run(main())
+
+
+def test_a_peer_that_is_silent_is_idle_whatever_streams_to_it(run):
+    async def main():
+        router = SocketRouter(idle_timeout=0.1)
+
+        @router.route("quiet")
+        async def quiet():
+            await asyncio.Event().wait()
+            yield
+
+        async with SocketTestClient(router) as client:
+            await client.push("quiet", headers={"$stream": True}, uuid="s")
+            await client.push("PING", uuid="p")
+            await client.receive()
+            with pytest.raises(SocketClosed) as closed:
+                await client.receive()
+            assert closed.value.code == CloseCode.IDLE
+
+    run(main())
+
+
+def test_a_push_that_no_peer_could_take_is_refused(run):
+    async def main():
+        router = SocketRouter(max_pushed_bytes=1000)
+
+        @router.route("big")
+        async def big(connection: Connection):
+            await connection.push("news", "x" * 1000)
+
+        async with SocketTestClient(router) as client:
+            assert (await client.request("big")).payload["code"] == "response_too_large"
+            with pytest.raises(Exception, match="larger than 1000"):
+                router.connections.push("news", "x" * 1000)
+            assert router.connections.push("news", "x") == 1
+
+    run(main())
+
+
+def test_how_a_client_left_is_known(run):
+    async def main():
+        router = SocketRouter()
+        async with SocketTestClient(router) as client:
+            await greeted(client)
+            (connection,) = router.connections
+            await client.disconnect(4999)
+        assert connection.closed == (4999, "")
+
+    run(main())
+
+
+def test_dependencies_of_a_plain_generator_outlive_its_last_step(run):
+    async def main():
+        import threading
+
+        router, events = SocketRouter(), []
+        inside, go_on = threading.Event(), threading.Event()
+
+        async def resource():
+            events.append("open")
+            try:
+                yield
+            finally:
+                events.append("closed")
+
+        @router.route("steps")
+        def steps(it: Annotated[None, Depends(resource)]) -> Iterator[int]:
+            try:
+                inside.set()
+                go_on.wait(10)
+                events.append("stepped")
+                yield 1
+            finally:
+                events.append("left")
+
+        async with SocketTestClient(router) as client:
+            await client.push("steps", headers={"$stream": True}, uuid="s")
+            await asyncio.to_thread(inside.wait, 10)
+            await client.push("$cancel", uuid="s")
+            await settled()
+            go_on.set()
+            assert (await client.receive())["status"] == 499
+        assert events == ["open", "stepped", "left", "closed"]
+
+    run(main())
+
+
+def test_progress_behind_the_last_answer_is_dropped(run):
+    async def main():
+        router, way = SocketRouter(), asyncio.Event()
+        client = SocketTestClient(router)
+        send, late = client._send, []
+
+        async def slow(message):
+            if message["type"] == "websocket.send":
+                await way.wait()
+            await send(message)
+
+        @router.route("work")
+        async def work(progress: Progress):
+            await asyncio.sleep(0)
+            late.append(asyncio.create_task(progress("late")))
+            await asyncio.sleep(0)
+
+        client._send = slow
+        async with client:
+            router.connections.push("news")
+            await client.push("work", headers={"$progress": True}, uuid="w")
+            await settled()
+            way.set()
+            frames = [await client.receive() for _ in "ab"]
+            assert [f.get("status") for f in frames] == [None, 200]
+            await asyncio.wait(late)
+            await client.push("PING", uuid="p")
+            assert (await client.receive())["route"] == "PONG"
 
     run(main())

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated
 
 import pytest
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, WebSocketException
 from starlette.authentication import UnauthenticatedUser
 from starlette.websockets import WebSocket
 
@@ -369,5 +369,154 @@ def test_identify_says_by_what_a_user_is_found(run):
         async with SocketTestClient(router) as client:
             await hello(client, "a-token")
             assert [c.user for c in router.connections.of("ANN")] == ["ann"]
+
+    run(main())
+
+
+# --- what must not be served, and to whom
+
+
+def test_nothing_is_pushed_to_who_has_not_said_who_is_there(run):
+    async def main():
+        router = guarded()
+        async with SocketTestClient(router) as client:
+            assert router.connections.push("secret", 1) == 0
+            assert len(router.connections) == 0
+            await client.request("$auth", {"token": "a-token"})
+            assert router.connections.push("news", 1) == 1
+            assert (await client.receive())["route"] == "news"
+
+    run(main())
+
+
+@pytest.mark.parametrize("found", [None, False, Authenticated(None, 900), Authenticated(False)])
+def test_a_hook_that_says_no_in_any_way_is_heard(found, run):
+    async def main():
+        async def authenticate(token):
+            return found
+
+        async with SocketTestClient(guarded(authenticate)) as client:
+            assert (await hello(client, "t")).status == 401
+
+    run(main())
+
+
+def test_users_without_a_name_are_told_apart_all_the_same(run):
+    class User:
+        def __init__(self, email):
+            self.email = email
+
+        def __eq__(self, other):
+            return self.email == other.email
+
+        __hash__ = None
+
+    async def main():
+        async def authenticate(token):
+            return User(token)
+
+        router = SocketRouter(authenticate=authenticate)
+        async with SocketTestClient(router) as client:
+            assert (await hello(client, "ann@x")).ok
+            assert (await client.request("$auth", {"token": "ann@x"})).ok
+            assert (await client.request("$auth", {"token": "bob@x"})).status == 403
+
+    run(main())
+
+
+def test_a_token_that_came_in_time_may_be_judged_longer(run):
+    async def main():
+        async def slow(token):
+            await asyncio.sleep(0.15)
+            return USERS.get(token)
+
+        router = guarded(slow, auth_timeout=0.2)
+        async with SocketTestClient(router) as client:
+            await asyncio.sleep(0.1)
+            assert (await hello(client, "a-token")).ok
+            assert (await client.request("who")).payload == "ann"
+
+    run(main())
+
+
+def test_a_hook_that_hangs_lets_its_clients_come_back(run):
+    async def main():
+        async def hangs(token):
+            await asyncio.Event().wait()
+
+        async with SocketTestClient(guarded(hangs, auth_timeout=0.05)) as client:
+            assert (await hello(client, "a-token")).status == 503
+            assert (await closed_with(client))[0] == 1013
+
+    run(main())
+
+
+def test_another_users_token_does_not_save_a_session_that_is_over(run):
+    async def main():
+        async def slowly(token):
+            if token == "b-token":
+                await asyncio.sleep(0.1)
+            return Authenticated(USERS[token], 0.05)
+
+        async with SocketTestClient(guarded(slowly)) as client:
+            await hello(client, "a-token")
+            assert (await client.request("$auth", {"token": "b-token"})).status == 403
+            assert (await closed_with(client))[0] == 4401
+
+    run(main())
+
+
+def test_a_renewal_holds_up_nobody(run):
+    async def main():
+        judging = asyncio.Event()
+
+        async def slow(token):
+            if token == "another":
+                await judging.wait()
+            return USERS.get(token)
+
+        async with SocketTestClient(guarded(slow)) as client:
+            await hello(client, "a-token")
+            await client.push("$auth", {"token": "another"}, uuid="renewal")
+            assert (await client.request("who")).payload == "ann"
+            again = await client.request("$auth", {"token": "a-token"})
+            assert again.status == 409
+            judging.set()
+            assert (await client.receive())["status"] == 200
+
+    run(main())
+
+
+def test_a_banned_user_is_closed_for_good_by_the_codes_of_sockets_too(run):
+    async def main():
+        async def authenticate(token):
+            raise WebSocketException(1008, "banned")
+
+        async with SocketTestClient(guarded(authenticate)) as client:
+            assert (await hello(client, "t")).status == 403
+            assert (await closed_with(client))[0] == 1008
+
+    run(main())
+
+
+def test_a_hook_or_a_name_that_fails_is_the_servers_fault(run):
+    async def main():
+        def no_name(user):
+            raise AttributeError("no id")
+
+        async def cancelled(token):
+            raise asyncio.CancelledError
+
+        for router in (
+            guarded(identify=no_name),
+            guarded(cancelled),
+            guarded(lambda token: Authenticated(token, "soon")),
+        ):
+            async with SocketTestClient(router) as client:
+                assert (await hello(client, "a-token")).status == 503
+                assert (await closed_with(client))[0] == 1013
+        router = SocketRouter(identify=no_name)
+        async with SocketTestClient(router, scope={"user": UnauthenticatedUser()}) as client:
+            assert (await hello(client)).ok
 
     run(main())

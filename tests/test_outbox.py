@@ -16,20 +16,27 @@ class Wire:
         self.open.set()
         self.events = []
         self.broken = None
-        self.outbox = Outbox(
-            self.send,
-            self.events.append,
-            lambda: self.events.append("freed"),
-            self.overflow,
-            budget or Budget(1000),
-            lambda: self.events.append("behind"),
-            asyncio.ensure_future,
-            bounds or Bounds(),
-            lambda: False,
-            lambda: None,
-        )
+        self.flowing = False
+        self.lines = []
+        self.once = False
+        self.outbox = Outbox(self.send, self, budget or Budget(1000), bounds or Bounds())
 
-    def overflow(self):
+    def lost(self, error):
+        self.events.append(error)
+
+    def freed(self):
+        self.events.append("freed")
+
+    def fell_behind(self):
+        self.events.append("behind")
+
+    def send_on(self, line):
+        self.lines.append(asyncio.ensure_future(line))
+
+    def flows(self):
+        return self.flowing
+
+    def overflowed(self):
         self.events.append("overflow")
         self.outbox.close()
 
@@ -40,6 +47,9 @@ class Wire:
         if self.broken is not None:
             raise self.broken
         self.sent.append(text)
+        if self.once:
+            self.once = False
+            self.open.clear()
 
 
 def test_a_text_is_sent_at_once_while_the_way_is_free(run):
@@ -160,5 +170,116 @@ def test_what_was_sent_no_longer_counts(run):
             wire.open.set()
             await task
             assert "overflow" not in wire.events
+
+    run(main())
+
+
+def test_who_puts_an_answer_sends_nobody_elses(run):
+    async def main():
+        wire = Wire()
+        wire.open.clear()
+        mine = asyncio.create_task(wire.outbox.put("mine"))
+        await asyncio.sleep(0)
+        for n in range(3):
+            wire.outbox.push(f"pushed {n}")
+        wire.open.set()
+        wire.once = True
+        await mine
+        assert wire.sent == ["mine"]
+        wire.open.set()
+        await wire.outbox.free()
+        assert wire.sent == ["mine", "pushed 0", "pushed 1", "pushed 2"]
+
+    run(main())
+
+
+def test_a_text_in_its_turn_has_its_place_in_line_among_pushes(run):
+    async def main():
+        wire = Wire()
+        wire.open.clear()
+        for n in range(3):
+            wire.outbox.push(f"before {n}")
+        await asyncio.sleep(0)
+        item = asyncio.create_task(wire.outbox.put_in_turn("item"))
+        await asyncio.sleep(0)
+        assert wire.outbox.held == len("before 1") * 2 + len("item")
+        wire.outbox.push("behind")
+        wire.open.set()
+        await item
+        await wire.outbox.free()
+        assert wire.sent == ["before 0", "before 1", "before 2", "item", "behind"]
+        assert (wire.outbox.held, wire.outbox.pushed) == (0, 0)
+
+    run(main())
+
+
+def test_a_text_in_line_that_is_given_up_or_stale_is_not_sent(run):
+    async def main():
+        wire, stale = Wire(), [False]
+        wire.open.clear()
+        wire.outbox.push("first")
+        await asyncio.sleep(0)
+        given_up = asyncio.create_task(wire.outbox.put_in_turn("given up"))
+        too_late = asyncio.create_task(wire.outbox.put_in_turn("too late", lambda: stale[0]))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        stale[0] = True
+        await asyncio.sleep(0)
+        wire.open.set()
+        await too_late
+        await wire.outbox.free()
+        assert (wire.sent, wire.outbox.held) == (["first"], 0)
+
+    run(main())
+
+
+def test_a_closed_outbox_lets_those_in_line_go(run):
+    async def main():
+        wire = Wire()
+        wire.open.clear()
+        wire.outbox.push("first")
+        await asyncio.sleep(0)
+        item = asyncio.create_task(wire.outbox.put_in_turn("item"))
+        free = asyncio.create_task(wire.outbox.free())
+        await asyncio.sleep(0)
+        wire.outbox.close()
+        await item
+        await free
+        wire.open.set()
+
+    run(main())
+
+
+def test_pushes_and_texts_in_turn_keep_nobody_from_being_heard(run):
+    async def main():
+        wire = Wire()
+        wire.open.clear()
+        wire.outbox.push("pushed")
+        item = asyncio.create_task(wire.outbox.put_in_turn("item"))
+        await asyncio.sleep(0)
+        assert (wire.outbox.busy, wire.outbox.answers) == (True, 0)
+        await wire.outbox.put("answer")
+        assert wire.outbox.answers == 1
+        wire.outbox.wanted = True
+        wire.open.set()
+        await item
+        await wire.outbox.free()
+        assert "freed" in wire.events
+
+    run(main())
+
+
+def test_many_outboxes_that_flow_are_served_by_one_task(run):
+    async def main():
+        before = len(asyncio.all_tasks())
+        wires = [Wire() for _ in range(1000)]
+        for wire in wires:
+            wire.flowing = True
+            wire.outbox.push("a")
+            wire.outbox.push("b")
+        assert len(asyncio.all_tasks()) == before + 1
+        for wire in wires:
+            await wire.outbox.free()
+        assert all(wire.sent == ["a", "b"] for wire in wires)
 
     run(main())

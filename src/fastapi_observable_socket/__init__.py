@@ -4,6 +4,7 @@ from ._depends import PerConnection
 from ._errors import (
     CallsNotTakenError,
     ConnectionLostError,
+    MisfitError,
     ResponseError,
     SignatureError,
     SocketError,
@@ -49,6 +50,7 @@ __all__ = [
     "HydrateFunction",
     "MessageData",
     "MessageHeader",
+    "MisfitError",
     "Payload",
     "PerConnection",
     "Progress",

@@ -23,7 +23,8 @@ UNSET: Final[Any] = object()
 class Shared:
     """What the calls of one connection have in common: the values of `PerConnection`.
 
-    `put` sends a text, and waits while the peer is behind; a text has at most `max_bytes`.
+    `put` sends a text of a call, unless that has its last answer by then, and waits while the
+    peer is behind; a text has at most `max_bytes`.
     """
 
     __slots__ = (
@@ -43,7 +44,7 @@ class Shared:
         self,
         ws: WebSocket,
         connection: Connection,
-        put: Callable[[str], Coroutine[Any, Any, None]],
+        put: "Callable[[str, Call], Coroutine[Any, Any, None]]",
         max_bytes: int,
     ) -> None:
         self.ws = ws

@@ -136,6 +136,8 @@ class Calls:
                 call.flow.open()
             if call.task is not me:
                 self.end(call)
+            else:
+                asyncio.get_running_loop().call_soon(self.end, call)
 
     def end(self, call: Call) -> None:
         """Cancel it, if it has no more business without its peer."""
@@ -151,6 +153,9 @@ class Calls:
             self._running -= 1
         if call.holds_order:
             self._order_taken = False
+        self._begin_next()
+
+    def _begin_next(self) -> None:
         while (next_one := self._next()) is not None:
             self.begin(next_one, self._start(next_one))
         self._freed()
@@ -172,7 +177,7 @@ class Calls:
             call.ended_by = why
             self.settle(call)
             self._ended(call)
-            self._freed()
+            self._begin_next()
         elif not call.route.shield:
             self._stop_in_time(call, why)
 

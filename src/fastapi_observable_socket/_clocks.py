@@ -28,6 +28,7 @@ class Limits:
     idle_timeout_without_heartbeat: float = 3600.0
     send_timeout: float = 10.0
     max_streams: int = 128
+    max_pushed: int = 8 * 1024 * 1024
     outbox: Bounds = field(default_factory=Bounds)
     behind_timeout: float = 5.0
 
@@ -101,6 +102,8 @@ class Clocks:
         self._behind = None
         if not self._outbox.recovered:
             self._cut(CloseCode.SLOW_CONSUMER)
+        elif self._outbox.is_behind:
+            self.look_at_pushes()
 
     def _check_stalled(self, sent: int, pending: int) -> None:
         """Whether anything was taken since `sent` texts were out and `pending` bytes waited."""
@@ -114,7 +117,8 @@ class Clocks:
 
     def _check_idle(self) -> None:
         limits, now = self._limits, self._loop.time()
-        if self.heard or self._begun:
+        # Calls are bounded in time, and streams are not: those must not keep a dead peer.
+        if self.heard or any(call.flow is None for call in self._begun):
             self.heard = False
             self._heard_at = now
         heartbeats = self._session.heartbeats

@@ -47,7 +47,7 @@ LOOK_EVERY = 1.0
 """Seconds between two looks whether a peer is still there from which nothing is read."""
 
 PATIENCE = 5
-"""Seconds in which a cancelled call must end; after that it is left to itself, with a warning."""
+"""Seconds in which what is cancelled must end; then it is left to itself, with a warning."""
 
 
 class Shell:
@@ -111,23 +111,19 @@ class Shell:
         self._most = limits.max_in_flight + limits.look_ahead
         self._outbox = Outbox(
             lambda text: send({"type": "websocket.send", "text": text}),
-            self._lost,
-            self._wake_reader,
-            self._overflowed,
+            self,
             budget,
-            self._fell_behind,
-            self._spawn,
             limits.outbox,
-            self._flows,
-            self._watch_send,
         )
         self._open = connections
         self._leave_topics = leave_topics
-        self._handle = Connection(ws, self._outbox, self._end, self._wait_for_client)
+        self._handle = Connection(
+            ws, self._outbox, self._end_for_sure, self._wait_for_client, limits.max_pushed
+        )
         self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
         self._identity = Identity(authenticator, self._shared, self._end_session)
         # Nothing to be found for nobody: one look for all that a frame may not.
-        self._routes: Mapping[str, Route] = {} if self._identity.locked else routes
+        self._routes: Mapping[str, Route] = {}
         self._waited_for = 0  # calls of ours without the client's answer
         self._watching = False
         self._transport: Any = None  # looked for with the first push; False where none is found
@@ -136,7 +132,7 @@ class Shell:
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._calls = Calls(
-            self._live, limits.max_in_flight, self._start, self._answer_ended, self._wake_reader
+            self._live, limits.max_in_flight, self._start, self._answer_ended, self.freed
         )
         self._carried: Call | None = None  # what the reading task runs, or waits for
         self._room: asyncio.Future[None] | None = None
@@ -156,7 +152,7 @@ class Shell:
         cancellation.
         """
         self._clocks.start()
-        self._open.add(self._handle)
+        self._join()
         try:
             # Not in this task: each of its steps passes through all the layers that the
             # server and the application put around the endpoint.
@@ -177,11 +173,13 @@ class Shell:
         share = FAIR_SHARE
         try:
             while self._reader is me:
-                if self._outbox.crowded or (len(self._live) >= self._most and self._is_full()):
+                if self._outbox.answers or (len(self._live) >= self._most and self._is_full()):
                     await self._wait_for_room()
                     if self._reader is not me:
                         return
                 message = await receive()
+                if self._handle.closed is not None and message["type"] != "websocket.disconnect":
+                    continue  # the close is on its way, and nothing is served behind it
                 text = message.get("text")
                 if text is None:
                     await self._received_no_text(message)
@@ -229,9 +227,18 @@ class Shell:
             case Response():
                 self._handle.answered(step)
             case Introduce(frame):
-                await self._introduce(frame)
+                if frame.route == "$hello" or self._identity.locked:
+                    await self._introduce(frame)
+                else:
+                    self._spawn(self._introduce(frame), self._context.copy())
             case Close(code, reason):
                 await self._end(code, reason)
+
+    def _join(self) -> None:
+        """Be among those that are served and pushed to, unless nobody knows who is there."""
+        if not self._identity.locked and self._handle.closed is None:
+            self._routes = self._all_routes
+            self._open.add(self._handle)
 
     async def _introduce(self, frame: Frame) -> None:
         """Nothing else is read until it is known who is there: it decides about the rest."""
@@ -242,8 +249,7 @@ class Shell:
         except asyncio.CancelledError:
             asking.cancel()
             raise
-        if not self._identity.locked:
-            self._routes = self._all_routes
+        self._join()
         await self._answer(text)
         if close is not None:
             await self._end(*close)
@@ -289,6 +295,7 @@ class Shell:
     async def _received_no_text(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "websocket.disconnect":
             self._shared.ws.client_state = WebSocketState.DISCONNECTED
+            self._handle.over(message.get("code", 1006), message.get("reason") or "")
             self._finish()
         else:
             await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
@@ -324,7 +331,7 @@ class Shell:
         return None
 
     async def _wait_for_room(self) -> None:
-        while self._outbox.crowded or self._is_full():
+        while self._outbox.answers or self._is_full():
             self._outbox.wanted = True
             self._room = self._loop.create_future()
             # Not for ever: while nothing is read, the server below hears of no end.
@@ -341,9 +348,10 @@ class Shell:
 
     def _wait_for_client(self, one_more: bool) -> None:
         self._waited_for += 1 if one_more else -1
-        self._wake_reader()
+        self.freed()
 
-    def _wake_reader(self) -> None:
+    def freed(self) -> None:
+        """There may be room again for what is to be read."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -407,33 +415,36 @@ class Shell:
         self._watch_send()
         await self._outbox.put(text)
 
-    async def _put_in_turn(self, text: str) -> None:
-        if not self._watching:
-            self._watch()
-        await self._outbox.put_in_turn(text)
+    async def _put_in_turn(self, text: str, call: Call) -> None:
+        self._watch_send()
+        await self._outbox.put_in_turn(text, lambda: call.settled)
 
     # --- writing
 
-    def _lost(self, error: Exception) -> None:
+    def lost(self, error: Exception) -> None:
         # Servers have many words for it, none of them common: the peer is gone.
         logger.debug("send failed: %s: %s", type(error).__name__, escaped(error))
         self._finish()
 
-    def _flows(self) -> bool:
+    def _watch_send(self) -> None:
+        if not self._watching:
+            self._watch()
+
+    def send_on(self, line: Coroutine[Any, Any, None]) -> None:
+        self._spawn(line)
+        self._watch_send()
+
+    def flows(self) -> bool:
         """Whether the transport certainly takes what it is given: it holds less than the mark
         below which it never makes anybody wait."""
         if self._transport is None:
             self._transport = transport_below(self._send) or False
         return bool(self._transport) and self._transport.get_write_buffer_size() < LOW_WATER
 
-    def _watch_send(self) -> None:
-        if not self._watching:
-            self._watch()
-
-    def _fell_behind(self) -> None:
+    def fell_behind(self) -> None:
         self._clocks.look_at_pushes()
 
-    def _overflowed(self) -> None:
+    def overflowed(self) -> None:
         self._outbox.close()
         self._cut(CloseCode.SLOW_CONSUMER)
 
@@ -446,6 +457,10 @@ class Shell:
 
     # --- ending
 
+    async def _end_for_sure(self, code: int, reason: str) -> None:
+        """End it, also where whoever asked for that waits no longer."""
+        await asyncio.shield(self._spawn(self._end(code, reason)))
+
     async def _end(self, code: int, reason: str) -> None:
         """Close the socket, unless it is at its end already."""
         if self._ended.done() or self._shared.ws.application_state == WebSocketState.DISCONNECTED:
@@ -453,6 +468,7 @@ class Shell:
             return
         self._outbox.close()
         self._handle.over(code, reason)
+        self._open.remove(self._handle)
         self._shared.ws.application_state = WebSocketState.DISCONNECTED
         await close(self._send, code, reason)
         self._finish()
@@ -468,13 +484,12 @@ class Shell:
         self._identity.stop()
         self._leave_topics(self._shared)
         reader, self._reader = self._reader, None
-        if reader is not None and reader is not asyncio.current_task():
-            if self._carried is None:
-                reader.cancel()
-            else:
-                # It waits for a call that nobody has looked at yet, perhaps a shielded one.
-                call, self._carried = self._carried, None
-                self._calls.begin(call, reader)
+        if self._carried is not None:
+            # It is with a call that nobody has looked at yet, perhaps a shielded one.
+            call, self._carried = self._carried, None
+            self._calls.begin(call, reader)
+        elif reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
         self._calls.end_all()
 
     async def _leave(self) -> None:
@@ -497,10 +512,11 @@ class Shell:
         patience = PATIENCE
         while self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=1)
-            for task in pending - {call.task for call in self._calls.begun}:
+            others = pending - {call.task for call in self._calls.begun}
+            for task in others:
                 task.cancel()  # it brings an answer to a peer that is gone
             left = stubborn(self._calls.begun, pending)
-            if not left:
+            if not (left or others):
                 continue
             patience -= 1
             if not patience:

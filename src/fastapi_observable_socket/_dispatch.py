@@ -154,7 +154,7 @@ class Dispatcher:
             text = encode_response(Response(uuid, PENDING, {"$seq": flow.sent}, item), limit)
             if flow.full:
                 await flow.room()
-            await put(text)
+            await put(text, call)
             flow.sent += 1
             if flow.sent % FAIR_SHARE == 0:
                 await asyncio.sleep(0)  # the peer may take all of it at once

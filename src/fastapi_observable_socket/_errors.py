@@ -24,6 +24,7 @@ What can go wrong, each with the answer it deserves.
     ├── ConnectionLostError   no answer will come: the connection is gone
     ├── SocketTimeoutError    no answer came in time
     ├── QueueFullError        too many calls wait for a connection already
+    ├── MisfitError           the answer is not of the type that was asked for
     └── CallsNotTakenError    the client takes no calls
 
 Errors know their status and their machine word, never frames.
@@ -177,6 +178,18 @@ class SocketTimeoutError(SocketError, TimeoutError):
         super().__init__(f"{route} was not {done} within {timeout:g} s")
         self.route = route
         self.sent = sent
+
+
+class MisfitError(SocketError):
+    """The answer is not of the type that was asked for; `detail` says where, without what it is."""
+
+    def __init__(self, route: str, detail: list[Any]) -> None:
+        where = ", ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['type']}" for e in detail
+        )
+        super().__init__(f"the answer of {route} does not fit: {where}")
+        self.route = route
+        self.detail = detail
 
 
 class QueueFullError(SocketError):

@@ -11,10 +11,17 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar, overload
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket
 
-from ._errors import CallsNotTakenError, ConnectionLostError, ResponseError, SocketTimeoutError
+from ._errors import (
+    CallsNotTakenError,
+    ConnectionLostError,
+    MisfitError,
+    ResponseError,
+    ResponseTooLarge,
+    SocketTimeoutError,
+)
 from ._outbox import Outbox
 from ._status import CloseCode
 from ._wire import (
@@ -45,6 +52,7 @@ class Connection:
     __slots__ = (
         "_close",
         "_loop",
+        "_max_bytes",
         "_numbers",
         "_outbox",
         "_pending",
@@ -62,7 +70,9 @@ class Connection:
         outbox: Outbox,
         close: Callable[[int, str], Coroutine[Any, Any, None]],
         waits: Callable[[bool], None],
+        max_bytes: int,
     ) -> None:
+        self._max_bytes = max_bytes
         self.ws = ws
         self.id = secrets.token_urlsafe(12)
         self.user_id: str | None = None
@@ -88,10 +98,10 @@ class Connection:
         """Send a message that wants no answer.
 
         Returns when it is on its way or in line, and waits while the peer is far behind. On a
-        socket that is closed nothing happens. Raises `Unserialisable`, and `ValueError` for
-        a reserved name.
+        socket that is closed nothing happens. Raises `Unserialisable`, `ResponseTooLarge` for
+        more than may wait for a peer, and `ValueError` for a reserved name.
         """
-        self._push(pushed(route, payload, headers))
+        self._push(pushed(route, payload, headers, self._max_bytes))
         if self._outbox.held > PATIENT_WITH:
             await self._outbox.free()
 
@@ -143,8 +153,8 @@ class Connection:
         the answer any more (a time-out, a cancellation), the client is told so.
 
         Raises `CallsNotTakenError`, `ConnectionLostError`, `SocketTimeoutError`,
-        `ResponseError` for any other status, pydantic's `ValidationError` for a payload that
-        is no `result`, `Unserialisable`, and `ValueError` for a reserved name.
+        `ResponseError` for any other status, `MisfitError` for a payload that is no `result`,
+        `Unserialisable`, `ResponseTooLarge`, and `ValueError` for a reserved name.
         """
         checked_name(route)
         if self.closed is not None:
@@ -154,14 +164,14 @@ class Connection:
         response = await self._answer(route, payload, headers or {}, timeout)
         if not response.ok:
             raise ResponseError(route, response.status, response.headers or {}, response.payload)
-        return response.payload if result is None else _adapter(result)(response.payload)
+        return response.payload if result is None else _fitted(route, result, response.payload)
 
     async def _answer(
         self, route: str, payload: Any, headers: Header, timeout: float | None
     ) -> Response:
         self._numbers = self._numbers or itertools.count(1)
         uuid = f"#{next(self._numbers)}"
-        text = encode_request(Request(uuid, route, headers, payload))
+        text = fitting(encode_request(Request(uuid, route, headers, payload)), self._max_bytes)
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._pending[uuid] = answer
         self._waits(True)
@@ -202,13 +212,16 @@ class Connection:
 class Connections:
     """The open sockets of a router in this process, and of the routers that include it."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._open: dict[str, Connection] = {}
+        self._users: dict[str, dict[Connection, None]] = {}
+        self._names: dict[Connection, str] = {}
         self._around: list[Connections] = []
 
     def __iter__(self) -> Iterator[Connection]:
         """Over those that are open now; they may come and go meanwhile."""
-        return iter([c for each in self._all() for c in each._open.values()])
+        return iter([c for each in self._all() for c in list(each._open.values())])
 
     def __len__(self) -> int:
         return sum(len(each._open) for each in self._all())
@@ -219,7 +232,8 @@ class Connections:
 
     def of(self, user_id: Any) -> list[Connection]:
         """All of one user: `str(user_id)` is what their `user_id` is compared with."""
-        return [c for c in self if c.user_id == str(user_id)]
+        name = str(user_id)
+        return [c for each in self._all() for c in list(each._users.get(name, ()))]
 
     def push(
         self, route: str, payload: Any = None, headers: Header | None = None, *, user_id: Any = None
@@ -227,19 +241,31 @@ class Connections:
         """Push to all, or to all of one user; says to how many. Encoded once, waits for nobody:
         a peer that falls too far behind is closed with 4008. From any thread.
 
-        Raises `Unserialisable`, and `ValueError` for a reserved name.
+        Raises `Unserialisable`, `ResponseTooLarge` for more than may wait for a peer, and
+        `ValueError` for a reserved name.
         """
-        text = pushed(route, payload, headers)
+        text = pushed(route, payload, headers, self._max_bytes)
         peers = list(self) if user_id is None else self.of(user_id)
         for connection in peers:
             connection._push(text)
         return len(peers)
 
     def add(self, connection: Connection) -> None:
+        """Under the name that its user has now."""
+        self.remove(connection)
         self._open[connection.id] = connection
+        if connection.user_id is not None:
+            self._names[connection] = connection.user_id
+            self._users.setdefault(connection.user_id, {})[connection] = None
 
     def remove(self, connection: Connection) -> None:
+        """Twice is harmless."""
         self._open.pop(connection.id, None)
+        name = self._names.pop(connection, None)
+        if name is not None:
+            del self._users[name][connection]
+            if not self._users[name]:
+                del self._users[name]
 
     def within(self, around: "Connections") -> None:
         """What is open in `around` is open here too."""
@@ -252,10 +278,17 @@ class Connections:
         return found
 
 
-def pushed(route: str, payload: Any, headers: Header | None) -> str:
-    """The text of a push. Raises `Unserialisable` and `ValueError`."""
+def pushed(route: str, payload: Any, headers: Header | None, limit: int) -> str:
+    """The text of a push. Raises `Unserialisable`, `ResponseTooLarge` and `ValueError`."""
     checked_name(route)
-    return push(route, payload, headers)
+    return fitting(push(route, payload, headers), limit)
+
+
+def fitting(text: str, limit: int) -> str:
+    """`text`, unless no peer could ever take it in time. Raises `ResponseTooLarge`."""
+    if len(text) > limit:
+        raise ResponseTooLarge(f"the message is larger than {limit} characters")
+    return text
 
 
 def checked_name(name: str) -> None:
@@ -273,5 +306,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _adapter(result: Any) -> Callable[[Any], Any]:
-    return TypeAdapter(result).validate_python
+def _fitted(route: str, result: Any, payload: Any) -> Any:
+    try:
+        return TypeAdapter(result).validate_python(payload)
+    except ValidationError as error:
+        # Not `from error`: it shows the payload, and that may end in a log.
+        raise MisfitError(route, error.errors(include_input=False, include_url=False)) from None

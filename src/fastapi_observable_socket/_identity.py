@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 
 from ._call import Call, Shared
 from ._compile import compiled_authenticate
@@ -39,6 +39,13 @@ class Authenticated:
 
     user: Any
     expires_in: float | None = None
+
+    def __post_init__(self) -> None:
+        seconds = self.expires_in
+        if seconds is not None and (
+            isinstance(seconds, bool) or not isinstance(seconds, int | float)
+        ):
+            raise TypeError(f"expires_in is a number of seconds, not {seconds!r}")
 
 
 Authenticate = Callable[..., Any]
@@ -80,8 +87,11 @@ class Authenticator:
         if self.hook is not None and self._compiled is None:
             self._compiled = compiled_authenticate(self.hook, {})
 
-    async def user_of(self, token: str, frame: Frame, shared: Shared) -> Authenticated:
-        """Who brings this token. Raises what refuses it, or says that nobody can tell."""
+    async def user_of(
+        self, token: str, frame: Frame, shared: Shared
+    ) -> tuple[Authenticated, str | None]:
+        """Who brings this token, and by what name. Raises what refuses it, or says that nobody
+        can tell."""
         assert self.hook is not None
         overrides = getattr(shared.app, "dependency_overrides", None)
         hook, slots = compiled_authenticate(self.hook, overrides) if overrides else self._compiled
@@ -91,12 +101,16 @@ class Authenticator:
         try:
             async with asyncio.timeout(self.timeout):
                 found = await hook(call)
+                if not isinstance(found, Authenticated):
+                    found = Authenticated(found)
+                # False too: it is how hooks say no.
+                if found.user is None or found.user is False:
+                    raise Unauthorized("the token is not good")
+                name = self.name_of(found.user)
                 await _closed(call)
+                return found, name
         except BaseException as error:
             raise await _refused(error, call) from None
-        if found is None:
-            raise Unauthorized("the token is not good")
-        return found if isinstance(found, Authenticated) else Authenticated(found)
 
     def name_of(self, user: Any) -> str | None:
         """What a user is found by; None for nobody, and for one without a name."""
@@ -105,10 +119,10 @@ class Authenticator:
 
 
 async def _closed(call: Call) -> None:
-    before, after = call.inner_stack, call.stack
-    call.forget_afterwards()
-    async with after or AsyncExitStack(), before or AsyncExitStack():
-        pass
+    before, call.inner_stack = call.inner_stack, None
+    if before is not None:
+        await before.aclose()
+    await call.afterwards()
 
 
 async def _refused(error: BaseException, call: Call) -> BaseException:
@@ -122,8 +136,18 @@ async def _refused(error: BaseException, call: Call) -> BaseException:
         return failed
     except HTTPException as refused:
         return _from_http(refused)
+    except WebSocketException as closing:
+        if closing.code in (CloseCode.POLICY, CloseCode.NEW_TOKEN, 4403):
+            return Forbidden(closing.reason or "access denied")
+        return Unavailable(closing.reason or "cannot tell who this is just now")
     except Exception as broken:
         failure("authenticate failed", broken)
+        return Unavailable("cannot tell who this is just now")
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            return cancelled
+        failure("authenticate awaited what was cancelled", cancelled)
         return Unavailable("cannot tell who this is just now")
     except BaseException as fatal:
         return fatal
@@ -141,6 +165,8 @@ def _from_http(error: HTTPException) -> RequestFailed:
 def identity_of(user: Any) -> Any:
     """The identity of a user of the usual kinds: a name or a number itself; `id`, `sub` or
     `username` of an object or a dict; Starlette's `identity`."""
+    if isinstance(user, bool):
+        return None
     if isinstance(user, str | int):
         return user
     if getattr(user, "is_authenticated", True) is False:
@@ -158,7 +184,17 @@ def identity_of(user: Any) -> Any:
 class Identity:
     """That of one connection. `close` ends it with a code and a reason."""
 
-    __slots__ = ("_authenticator", "_close", "_greeted", "_shared", "_timer", "locked")
+    __slots__ = (
+        "_authenticator",
+        "_close",
+        "_due",
+        "_greeted",
+        "_judging",
+        "_logged_in",
+        "_shared",
+        "_timer",
+        "locked",
+    )
 
     def __init__(
         self,
@@ -170,13 +206,19 @@ class Identity:
         self._shared = shared
         self._close = close
         self._greeted = False
+        self._logged_in = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due: tuple[int, str] | None = None
+        self._judging = False
         self.locked = authenticator.needs_token
         """Whether nobody has said yet who is there, where somebody must."""
         scope = shared.ws.scope
         if authenticator.hook is not None:
             scope.setdefault("user", None)
-        shared.connection.user_id = authenticator.name_of(scope.get("user"))
+        try:
+            shared.connection.user_id = authenticator.name_of(scope.get("user"))
+        except Exception as error:
+            failure("identify failed", error)
         if self.locked:
             self._end_in(authenticator.timeout, CloseCode.POLICY, "no token came")
 
@@ -193,19 +235,24 @@ class Identity:
         except BadFrame as bad:
             return refusal_of(bad), None
         except RequestFailed as error:
-            final = (Unauthorized, Forbidden)
-            close = None
-            if says_hello and isinstance(error, final):
-                close = (CloseCode.POLICY, str(error))
-            elif says_hello and isinstance(error, Unavailable):
-                close = (CloseCode.TRY_AGAIN_LATER, "try again later")
-            return refusal(frame.uuid, error), close
+            return refusal(frame.uuid, error), self._close_behind(error, says_hello)
+
+    def _close_behind(self, error: RequestFailed, says_hello: bool) -> tuple[int, str] | None:
+        """How the socket is closed behind this refusal, if it is."""
+        if self._judging:
+            return None  # what is being judged decides
+        due, self._due = self._due, None
+        if says_hello and isinstance(error, Unauthorized | Forbidden):
+            return CloseCode.POLICY, str(error)
+        if says_hello and isinstance(error, Unavailable):
+            return CloseCode.TRY_AGAIN_LATER, "try again later"
+        return due
 
     async def _hello(self, frame: Frame) -> str:
         if self._greeted:
             raise Duplicate("$hello was said already")
         said = self._payload(frame)
-        if said.get("protocol") != 1:
+        if said.get("protocol") != 1 or said["protocol"] is True:
             raise BadRequest("protocol must be 1")
         greeting = {**self._authenticator.greeting, "session": self._shared.connection.id}
         token = said.get("token")
@@ -227,19 +274,36 @@ class Identity:
         """Seconds for which the token is good; None for as long as the connection."""
         if not isinstance(token, str):
             raise Unauthorized("a token is needed" if token is None else "a token must be a string")
-        found = await self._authenticator.user_of(token, frame, self._shared)
-        connection, scope = self._shared.connection, self._shared.ws.scope
-        name = self._authenticator.name_of(found.user)
-        if connection.user_id not in (None, name):
-            raise Forbidden("the token is another user's")
-        scope["user"] = found.user
-        connection.user_id = name
+        if self._judging:
+            raise Duplicate("another token is being looked at")
+        self._judging = True
+        try:
+            found, name = await self._authenticator.user_of(token, frame, self._shared)
+            self._check_same(found.user, name)
+        finally:
+            self._judging = False
+        self._due = None
+        self._shared.ws.scope["user"] = found.user
+        self._shared.connection.user_id = name
+        self._logged_in = True
         self.locked = False
         self.stop()
         if found.expires_in is not None:
             code = CloseCode.NEW_TOKEN if greeted else CloseCode.POLICY
             self._end_in(found.expires_in, code, "session expired")
         return found.expires_in
+
+    def _check_same(self, user: Any, name: str | None) -> None:
+        """A session is one user's: what is kept for them must not be another's."""
+        connection, before = self._shared.connection, self._shared.ws.scope.get("user")
+        if connection.closed is not None:
+            raise Unauthorized("the socket is closed")
+        if connection.user_id is not None:
+            same = connection.user_id == name
+        else:
+            same = not self._logged_in or before == user
+        if not same:
+            raise Forbidden("the token is another user's")
 
     def _payload(self, frame: Frame) -> dict[str, Any]:
         said = Call(frame, self._shared, None).payload
@@ -249,7 +313,13 @@ class Identity:
 
     def _end_in(self, seconds: float, code: int, reason: str) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0, seconds), self._close, code, reason)
+        self._timer = loop.call_later(max(0, seconds), self._over, code, reason)
+
+    def _over(self, code: int, reason: str) -> None:
+        if self._judging:
+            self._due = code, reason  # the token that is being judged decides
+        else:
+            self._close(code, reason)
 
 
 def _answer(frame: Frame, payload: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """
 The one bounded, closable way out of a socket.
 
-Texts leave in the order in which they came. Whoever finds the way free sends, and goes on
-sending for those who come meanwhile: there is no writer task to wake for each answer.
+Texts leave in the order in which they came. Whoever finds the way free sends its own text;
+what has come meanwhile is sent by a task of the outbox, never by somebody with other affairs.
 An outbox knows no frames.
 """
 
@@ -10,12 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
-
-Waiting = str | tuple[str]
-"""A text in line; in a tuple where no peer has asked for it: how many of those may wait is
-bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,29 @@ class Budget:
             self._outboxes.discard(outbox)
         if self._held > self._limit:
             max(self._outboxes, key=lambda each: each.held).overflow()
+
+
+class Owner(Protocol):
+    """Whom an outbox belongs to, and what it is told. None of it may raise."""
+
+    def lost(self, error: Exception) -> None:
+        """A send has raised this."""
+
+    def freed(self) -> None:
+        """No answer waits any more; told where it was `wanted`."""
+
+    def overflowed(self) -> None:
+        """It holds too much, and must be closed."""
+
+    def fell_behind(self) -> None:
+        """What was pushed has passed the soft bound."""
+
+    def send_on(self, line: Coroutine[Any, Any, None]) -> None:
+        """Run this in a task, and watch that the peer takes something."""
+
+    def flows(self) -> bool:
+        """Whether a send is certain not to wait."""
+        ...
 
 
 SLICE = 256
@@ -90,36 +109,51 @@ def pump() -> Pump:
     return found
 
 
-class Outbox:
-    """Texts on their way to one socket.
+class _Item:
+    """A text in line whose sender waits until it is out."""
 
-    `send` puts one text on the wire, and waits while the peer does not read. `lost` is
-    called with what it raised, and `freed` when the way is free again, if it was `wanted`.
-    `overflow` is called when this outbox holds the most of a `budget` that is used up, or more
-    pushed texts than its hard bound; it must `close`. `behind` is called when these pass the
-    soft bound, `pushing` when the first of them is on its way. `spawn` starts a task, and
-    `flows` tells whether a send is certain not to wait.
-    """
+    __slots__ = ("done", "stale", "text")
+
+    def __init__(self, text: str, stale: Callable[[], bool]) -> None:
+        self.text = text
+        self.stale = stale
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def release(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class _Pushed:
+    """A text in line that no peer has asked for: how much of them may wait is bounded."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _never() -> bool:
+    return False
+
+
+class Outbox:
+    """Texts on their way to one socket. `send` puts one on the wire, and waits while the peer
+    does not read."""
 
     __slots__ = (
-        "_behind",
         "_bounds",
         "_budget",
         "_closed",
         "_first",
-        "_flows",
         "_free",
-        "_freed",
-        "_lost",
+        "_owner",
         "_pump",
-        "_pushing",
         "_send",
-        "_spawn",
         "_waiting",
+        "answers",
         "busy",
-        "crowded",
         "held",
-        "overflow",
         "pushed",
         "recovered",
         "sent",
@@ -129,87 +163,90 @@ class Outbox:
     def __init__(
         self,
         send: Callable[[str], Coroutine[Any, Any, None]],
-        lost: Callable[[Exception], None],
-        freed: Callable[[], None],
-        overflow: Callable[[], None],
+        owner: Owner,
         budget: Budget,
-        behind: Callable[[], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], Any],
         bounds: Bounds,
-        flows: Callable[[], bool],
-        pushing: Callable[[], None],
     ) -> None:
-        self._flows = flows
-        self._pushing = pushing
-        self._pump = pump()
-        self._behind = behind
-        self._spawn = spawn
-        self._bounds = bounds
-        self._free: asyncio.Future[None] | None = None
-        self._first = ""
-        self.pushed = 0
-        """Characters of the pushed texts that wait."""
-        self.recovered = False
-        """Set when they have come down to the soft bound."""
         self._send = send
-        self._lost = lost
-        self._freed = freed
+        self._owner = owner
         self._budget = budget
-        self.overflow = overflow
-        self.held = 0
-        """Characters of the texts that wait."""
-        self._waiting: deque[Waiting] | None = None
+        self._bounds = bounds
+        self._pump = pump()
+        self._waiting: deque[str | _Item | _Pushed] | None = None
+        self._first = ""  # pushed while the way was free, and about to leave
+        self.answers = 0
+        """How many texts of `put` are not out: who reads requests should wait for them.
+
+        Items and pushes do not count. A peer must be heard that does not read, since it may want
+        to say that they should stop; and nothing that it says makes more of them.
+        """
+        self._free: asyncio.Future[None] | None = None
         self._closed = False
         self.busy = False
         """Whether a text is being sent, or waits."""
-        self.crowded = False
-        """The same, but for a text that was put in its turn: such a one keeps nobody from
-        being heard, since who puts it may have to be told to stop."""
+        self.held = 0
+        """Characters of the texts that wait."""
+        self.pushed = 0
+        """Those of the pushed ones among them."""
+        self.recovered = False
+        """Set when these have come down to the soft bound."""
         self.wanted = False
-        """Whether somebody waits to be told that the way is free."""
+        """Whether somebody waits to be told that no answer waits any more."""
         self.sent = 0
         """How many texts are out."""
 
-    async def put(self, text: str) -> None:
-        """Send `text`, or leave it to the one who is sending. Raises nothing of `send`.
+    # --- three kinds of texts
 
-        Returns once it is out or in line. After `close` the text is dropped: there is
-        nobody to read it.
+    async def put(self, text: str) -> None:
+        """Send an answer, or leave it in line. Raises nothing of `send`.
+
+        After `close` the text is dropped: there is nobody to read it.
         """
         if self._closed:
             return
+        self.answers += 1
         if self.busy:
             self._line_up(text, len(text))
-            return
-        self.busy = self.crowded = True
-        try:
-            await self._send(text)
-            self.sent += 1
-            if self._waiting:
-                await self._send_waiting(self._waiting)
-        except Exception as error:
-            self._lost(error)
-        finally:
-            self._set_free()
-
-    async def put_in_turn(self, text: str) -> None:
-        """As `put`, but waits while the peer is behind: for those who could send without end."""
-        while self.busy and not self._closed:
-            await self.free()
-        if self._closed:
             return
         self.busy = True
         try:
             await self._send(text)
             self.sent += 1
         except Exception as error:
-            self._lost(error)
+            self._owner.lost(error)
         finally:
-            # Whoever waits here may be cancelled at any time, and must lose nobody else's text.
             if self._waiting:
-                self._spawn(self._send_line())
+                self.answers -= 1
+                self._go_on()
             else:
                 self._set_free()
+
+    async def put_in_turn(self, text: str, stale: Callable[[], bool] = _never) -> None:
+        """Send one of many texts, and wait until it is out. When its turn comes and it is `stale`,
+        it is dropped."""
+        if self._closed or stale():
+            return
+        if self.busy:
+            await self._in_line(_Item(text, stale))
+            return
+        self.busy = True
+        try:
+            await self._send(text)
+            self.sent += 1
+        except Exception as error:
+            self._owner.lost(error)
+        finally:
+            self._go_on()
+
+    async def _in_line(self, item: _Item) -> None:
+        self._line_up(item, len(item.text))
+        try:
+            await item.done
+        except asyncio.CancelledError:
+            if self._waiting and item in self._waiting:
+                self._waiting.remove(item)
+                self._hold(-len(item.text))
+            raise
 
     def push(self, text: str) -> None:
         """Put what the peer has not asked for. Neither waits nor fails: a peer that falls too
@@ -221,30 +258,94 @@ class Outbox:
             self._first = text
             self._pump.add(self)
             return
-        self._line_up((text,), len(text))
         self.pushed += len(text)
+        self._line_up(_Pushed(text), len(text))
         if self.pushed > self._bounds.hard:
             self.overflow()
         elif self.pushed > self._bounds.soft:
-            self._behind()
+            self._owner.fell_behind()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more was pushed than may wait for long."""
+        return self.pushed > self._bounds.soft
+
+    # --- sending
 
     async def send_pushed(self) -> None:
         """Send what was pushed while the way was free; a peer that is behind is not waited for."""
         text, self._first = self._first, ""
-        if not self._flows():
-            self._pushing()
-            self._spawn(self._send_line(text))
+        if self._closed or not self._owner.flows():
+            self._owner.send_on(self._send_line(text))
             return
         try:
-            if not self._closed:
-                await self._send(text)
-                self.sent += 1
-            if self._waiting:
-                await self._send_waiting(self._waiting)
+            await self._send(text)
+            self.sent += 1
         except Exception as error:
-            self._lost(error)
+            self._owner.lost(error)
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        # Who has put a text sends no other's: it has its own affairs, and may be cancelled.
+        if self._waiting and not self._closed:
+            self._owner.send_on(self._send_line())
+        else:
+            self._set_free()
+
+    async def _send_line(self, first: str = "") -> None:
+        try:
+            if first and not self._closed:
+                await self._send(first)
+                self.sent += 1
+            while self._waiting:
+                await self._send_next(self._waiting.popleft())
+        except Exception as error:
+            self._owner.lost(error)
         finally:
             self._set_free()
+
+    async def _send_next(self, entry: str | _Item | _Pushed) -> None:
+        if isinstance(entry, str):
+            self._hold(-len(entry))
+            await self._send(entry)
+            self._answer_is_out()
+            return
+        self._hold(-len(entry.text))
+        if isinstance(entry, _Pushed):
+            self.pushed -= len(entry.text)
+            self.recovered = self.recovered or not self.is_behind
+        elif entry.stale():
+            entry.release()
+            return
+        try:
+            await self._send(entry.text)
+        finally:
+            if isinstance(entry, _Item):
+                entry.release()
+        self.sent += 1
+
+    def _answer_is_out(self) -> None:
+        self.sent += 1
+        self.answers -= 1
+        if self.wanted and not self.answers:
+            self._tell_freed()
+
+    def _tell_freed(self) -> None:
+        self.wanted = False
+        self._owner.freed()
+
+    def _line_up(self, entry: str | _Item | _Pushed, size: int) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(entry)
+        self._hold(size)
+
+    def _hold(self, size: int) -> None:
+        self.held += size
+        self._budget.change(self, size)
+
+    # --- the end of waiting
 
     async def free(self) -> None:
         """Until nothing waits any more, or the outbox is closed."""
@@ -254,59 +355,30 @@ class Outbox:
             self._free = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._free)
 
-    async def _send_line(self, first: str = "") -> None:
-        try:
-            if first and not self._closed:
-                await self._send(first)
-                self.sent += 1
-            if self._waiting:
-                await self._send_waiting(self._waiting)
-        except Exception as error:
-            self._lost(error)
-        finally:
-            self._set_free()
-
-    async def _send_waiting(self, waiting: deque[Waiting]) -> None:
-        while waiting:
-            text = waiting.popleft()
-            if isinstance(text, tuple):
-                (text,) = text
-                self.pushed -= len(text)
-                self.recovered = self.recovered or self.pushed <= self._bounds.soft
-            self._hold(-len(text))
-            await self._send(text)
-            self.sent += 1
-
-    def _line_up(self, text: Waiting, size: int) -> None:
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(text)
-        self.crowded = True
-        self._hold(size)
-
-    def _hold(self, size: int) -> None:
-        self.held += size
-        self._budget.change(self, size)
-
     def _set_free(self) -> None:
-        self.busy = self.crowded = False
+        self.busy = False
+        self.answers = 0
         if self.wanted:
-            self.wanted = False
-            self._freed()
+            self._tell_freed()
         if self._free is not None:
-            self._wake()
+            self._free.set_result(None)
+            self._free = None
 
-    def _wake(self) -> None:
-        free, self._free = self._free, None
-        if free is not None and not free.done():
-            free.set_result(None)
+    def overflow(self) -> None:
+        """It holds too much: its peer is given up."""
+        self._owner.overflowed()
 
     def close(self) -> None:
         """Drop what waits, and whatever still comes."""
         self._closed = True
+        for entry in self._waiting or ():
+            if isinstance(entry, _Item):
+                entry.release()
         if self._waiting is not None:
             self._waiting.clear()
         self.pushed = 0
         if self.held:
             self._hold(-self.held)
-        self._wake()
+        if self._free is not None:
+            self._free.set_result(None)
+            self._free = None

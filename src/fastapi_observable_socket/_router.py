@@ -144,11 +144,12 @@ class SocketRouter:
             idle_timeout_without_heartbeat=idle_timeout_without_heartbeat,
             send_timeout=send_timeout,
             max_streams=max_streams,
+            max_pushed=min(max_response_bytes, max_pushed_bytes),
             outbox=Bounds(min(1024 * 1024, max_pushed_bytes), max_pushed_bytes),
         )
         self._budget = Budget(max_outgoing_bytes)
         self._dispatcher = Dispatcher(max_response_bytes, exception_handlers, max_items)
-        self.connections = Connections()
+        self.connections = Connections(self._limits.max_pushed)
         """The open sockets, of this process."""
         self._topics = Topics(Hub(backend or MemoryBackend()), max_topics, max_event_bytes)
         self._authenticator = Authenticator(

@@ -49,4 +49,4 @@ class Progress:
         call = self._call
         if self.wanted and not call.settled:
             response = Response(call.frame.uuid, Status.PENDING, {}, payload)
-            await call.shared.put(encode_response(response, call.shared.max_bytes))
+            await call.shared.put(encode_response(response, call.shared.max_bytes), call)

@@ -85,10 +85,10 @@ class Events:
         return True
 
     async def _attach(self) -> None:
-        self._behind = False
         since = self.position
 
         def joined(attached: Attached) -> None:
+            self._behind = False
             if since is not None and not attached.recovered:
                 self._waiting.append(attached.position)
             self._waiting.extend(attached.missed)

@@ -2,6 +2,9 @@
 Plain functions, run where they block nobody.
 """
 
+import asyncio
+import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Generator
 from typing import Any, Self, TypeVar
@@ -33,25 +36,38 @@ class SyncItems:
     def __init__(self, generator: Generator[Any, None, Any]) -> None:
         self._generator = generator
         self._lock = threading.Lock()
+        self._running = False
         self._closed = False
+        self._failed: BaseException | None = None
+        self._ended: asyncio.Future[None] | None = None
+        # One for all steps: what one sets, the next must be able to reset.
+        self._context = contextvars.copy_context()
         self.value: Any = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        found, item = await run_in_threadpool(self._step)
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        found, item = await run_in_threadpool(self._context.run, self._step, loop, self._ended)
         if not found:
             raise StopAsyncIteration
         return item
 
     async def aclose(self) -> None:
-        """Close it, now or, where a step is under way that nobody waits for, behind that."""
+        """Close it, behind a step that is under way. Raises what its end raises."""
         self._closed = True
-        if not self._lock.locked():
-            await run_in_threadpool(self._close)
+        if self._running and self._ended is not None:
+            # Not in a thread: those that hang must not cost those that wait for them another.
+            await asyncio.shield(self._ended)
+        with contextlib.suppress(RuntimeError):  # a step has just begun, and will see to it
+            await run_in_threadpool(self._context.run, self._close)
+        if self._failed is not None:
+            raise self._failed
 
-    def _step(self) -> tuple[bool, Any]:
+    def _step(self, loop: asyncio.AbstractEventLoop, ended: Any) -> tuple[bool, Any]:
+        self._running = True
         try:
             with self._lock:
                 return True, next(self._generator)
@@ -59,9 +75,20 @@ class SyncItems:
             self.value = end.value
             return False, None
         finally:
-            if self._closed:
+            if self._closed:  # and perhaps nobody waits any more
                 self._close()
+            self._running = False
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_resolve, ended)
 
     def _close(self) -> None:
-        with self._lock:
-            self._generator.close()
+        try:
+            with self._lock:
+                self._generator.close()
+        except BaseException as error:
+            self._failed = error
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

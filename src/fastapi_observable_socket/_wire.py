@@ -189,6 +189,7 @@ def _read_leniently(text: str) -> Frame | Response:
     if route == "PING":
         return Frame(uuid, "PING")
     if route is None and is_ours(uuid) and type(value.get("status")) is int:
+        _check_values(uuid, value)
         headers = value.get("headers")
         known = headers if isinstance(headers, dict) else {}
         return Response(uuid, value["status"], known, value.get("payload"))
@@ -197,16 +198,21 @@ def _read_leniently(text: str) -> Frame | Response:
     headers = value.get("headers")
     if not isinstance(headers, dict | None):
         raise BadFrame(uuid, "bad_headers", "headers must be an object or null")
+    _check_values(uuid, value)
+    payload = msgspec.json.encode(value.get("payload"))
+    return Frame(uuid, route, headers, msgspec.Raw(payload))
+
+
+def _check_values(uuid: Uuid, value: dict[str, Any]) -> None:
+    """Whether all in a frame is what JSON on any machine can hold."""
     try:
         if has_odd_floats(value):
             raise ValueError
         msgspec.json.encode(value)
-        payload = msgspec.json.encode(value.get("payload"))
     except ValueError:
         raise BadFrame(
             uuid, "bad_request", "the frame holds a lone surrogate or a number out of range"
         ) from None
-    return Frame(uuid, route, headers, msgspec.Raw(payload))
 
 
 def _refuse_constant(name: str) -> NoReturn:

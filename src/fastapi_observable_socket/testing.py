@@ -257,9 +257,13 @@ class SocketTestClient:
             raise self.closed or SocketClosed(1006, "") from None
 
     async def _answer(self, question: Mapping[str, Any]) -> None:
-        answer = self._handlers[question["route"]](question["payload"])
-        if inspect.isawaitable(answer):
-            answer = await answer
+        try:
+            answer = self._handlers[question["route"]](question["payload"])
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except Exception as error:
+            self._failed(error)
+            answer = Response(0, 500, {}, {"message": "the test's handler failed"})
         if not isinstance(answer, Response):
             answer = Response(0, 200, {}, answer)
         answer.uuid = question["uuid"]
@@ -322,6 +326,13 @@ class SocketTestClient:
                     500,
                 )
             )
+
+    def _failed(self, error: Exception) -> None:
+        """The test's own part is broken: whatever it waits for ends with that."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(error)
+                waiting.exception()
 
     def _ended(self, error: Exception) -> None:
         for waiting in [self._accepted, *self._waiting.values()]:
