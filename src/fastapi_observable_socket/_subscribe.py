@@ -78,9 +78,9 @@ class Events:
     def _is_new(self, message: Message) -> bool:
         if not message.offset:
             return True
-        if self.position is not None and self.position.epoch == message.epoch:
-            if message.offset <= self.position.offset:
-                return False
+        known = self.position
+        if known and known.epoch == message.epoch and message.offset <= known.offset:
+            return False
         self.position = Position(message.epoch, message.offset)
         return True
 

@@ -89,6 +89,7 @@ class Backend(Protocol):
     ) -> Receipt:
         """Store an event (not, where `keep` is None) and hand it to all subscribers, in one step.
         Raises `Unavailable` and `Uncertain`. A `message_id` is remembered for a minute at least."""
+        ...
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Returns when the broker has confirmed it. Raises `Unavailable`."""
@@ -98,9 +99,11 @@ class Backend(Protocol):
 
     async def history(self, topic: str, since: Position | None) -> Page:
         """All after `since`; for None the position alone. Raises `Unavailable`."""
+        ...
 
     async def positions(self, topics: Sequence[str]) -> list[Position]:
         """Those of many topics at once. Raises `Unavailable`."""
+        ...
 
     async def close(self) -> None:
         """End, with every task and connection. `start` may follow."""

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from ._backend import Keep, Message, Page, Position, Receipt
 
@@ -158,7 +159,7 @@ def several_workers() -> bool:
         return False
     asked = os.environ.get("WEB_CONCURRENCY", "1")
     words = [w for word in sys.argv for w in word.split("=", 1)]
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in pairwise(words):
         if option in ("--workers", "-w"):
             asked = value
     return asked.isdecimal() and int(asked) > 1
