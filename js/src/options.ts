@@ -64,7 +64,7 @@ export interface SubscribeOptions<S = unknown> {
   signal?: AbortSignal
   /**
    * Events are lost, and what was made of the others is not complete. Whoever reads it anew waits so long, at random,
-   * since all others were told too.
+   * since all others were told too. Where the topic has a state, the new one comes by itself.
    */
   onGap?: (gap: Gap) => void
   /**

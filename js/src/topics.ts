@@ -59,19 +59,23 @@ interface Topic {
   joined?: boolean
   /** It has a state, which comes with the answer to a `$sub` that recovers nothing. */
   stateful?: boolean
+  /** Events were lost since the state came. */
+  stale?: boolean
   busy?: typeof ASKED | typeof LATER
 }
 
 const ASKED = 1
 const LATER = 2
 
+/** Topics in one frame: the protocol allows 1000, but frames have a size, too. */
+const MANY = 500
+
 /** What the option `topics` of a socket takes. */
 export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent): Subscribe {
   const { ask, error, backoff } = lent
   /** By the uuid of their events. */
   const all = new Map<unknown, Topic>()
-  /** In one frame: the protocol allows 1000, but frames have a size, too. */
-  let many = 500
+  let many = MANY
   let tries = 0
   let queued = false
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -96,6 +100,7 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
 
   const gap = ({ name, members }: Topic, reloadAfterMs = Math.random() * 5_000) => {
     for (const { fresh, to, options } of members) if (!fresh) to.tell(() => options.onGap?.({ topic: name, reloadAfterMs }))
+    return reloadAfterMs
   }
 
   /** Those who waited for it; and, if there is a new state, all. */
@@ -116,6 +121,7 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
     topic.at = { epoch, offset }
     topic.joined = true
     if (!recovered) topic.stateful = state
+    if (state) topic.stale = false
     if (state || !topic.stateful) welcome(topic, state, snapshot)
   }
 
@@ -126,17 +132,18 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
     })
     ask('$sub', { topics: wanted }, (answer) => {
       let late = false
-      // Too much for one answer, perhaps: in smaller parts, then.
-      if (!answer.ok) many = batch.length >> 1 || 1
+      // One is spoiling it for all, or they are too much for one answer: in smaller parts, then. 404: it knows no topics.
+      const parts = !answer.ok && answer.status !== 404 && batch.length >> 1
+      if (parts) many = parts
       batch.forEach((topic, i) => {
         const told: Told & { headers: Headers } = answer.ok ? answer.payload.topics[i] : { ...answer, ...answer.payload }
         topic.busy = undefined
         if (told.status === 200) return joined(topic, told)
         topic.joined = false
-        if ((!answer.ok && batch[1]) || /429|50[34]/.test(`${told.status}`)) {
+        if (/429|50[34]/.test(`${told.status}`)) {
           late = true
           topic.busy = LATER
-        } else fail(topic, refusal(topic.name, { ...told, ok: false, payload: told as {} }))
+        } else if (!parts) fail(topic, refusal(topic.name, { ...told, ok: false, payload: told as {} }))
       })
       if (late) {
         clearTimeout(timer)
@@ -153,6 +160,7 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
     const { state } = socket
     const wanted: Topic[] = []
     queued = false
+    if (state !== 'open') many = MANY
     for (const [uuid, topic] of all) {
       const { name, members } = topic
       if (state !== 'open') topic.busy = topic.joined = undefined
@@ -168,7 +176,7 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
           })
         } else all.delete(uuid)
       } else if (state === 'open' && !topic.busy) {
-        if (!topic.joined || (topic.stateful && [...members].some(({ fresh }) => fresh))) wanted.push(topic)
+        if (!topic.joined || (topic.stateful && (topic.stale || [...members].some(({ fresh }) => fresh)))) wanted.push(topic)
         else welcome(topic)
       }
     }
@@ -191,8 +199,12 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
     const at = { epoch: headers?.$epoch, offset: headers?.$offset }
     if (topic?.joined) {
       if (route === '$gap') {
-        gap(topic, (payload as any)?.reload_after_ms)
+        const ms = gap(topic, (payload as any)?.reload_after_ms)
         topic.at = at
+        setTimeout(() => {
+          topic.stale = true
+          look()
+        }, ms)
       } else event(topic, { ...at, payload }, true)
     }
     return !!topic

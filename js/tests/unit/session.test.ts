@@ -34,6 +34,8 @@ test.each<[string, Frame]>([
   ['nothing', { uuid: '#', route: '$drain' }],
   ['nothing', {}],
   ['push', { uuid: '#', route: 'news' }],
+  ['push', { uuid: '#orders/42', route: 'orders/42', headers: { $offset: 1 } }],
+  ['push', { uuid: '#orders/42', route: '$gap' }],
   ['serve', { uuid: '#1', route: 'confirm' }],
   ['serve', { uuid: '#1', route: '$later' }],
   ['desist', { uuid: '#1', route: '$cancel' }],

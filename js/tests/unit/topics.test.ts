@@ -302,6 +302,36 @@ describe('positions', () => {
   })
 })
 
+describe('a state after a gap', () => {
+  test('comes by itself, after the time that the server gave', async () => {
+    const { ws, told } = await joined('board', at(3), { snapshot: 3 })
+    lose(ws, 'board', 8)
+    event(ws, 'board', 'n is 9', 9)
+    vi.advanceTimersByTime(1_729)
+    expect(ws.routes).toEqual(['$sub'])
+    vi.advanceTimersByTime(1)
+    expect(ws.frames[1]!.payload).toEqual({ topics: [{ topic: 'board' }] })
+    joins(ws, { ...at(9), snapshot: 9 })
+    expect(told).toEqual([['snapshot', 3], ['gap', 'board', 1730], 'n is 9', ['snapshot', 9]])
+    await turn()
+    expect(ws.routes).toEqual(['$sub', '$sub'])
+  })
+
+  test('is not asked for where there is none, or nobody listens any more', async () => {
+    const { socket, ws } = await joined('news', at(3))
+    lose(ws, 'news', 8)
+    const board = listen(socket, 'board')
+    await turn()
+    joins(ws, { ...at(3), snapshot: 3 })
+    lose(ws, 'board', 8)
+    board.unsubscribe()
+    await turn()
+    ws.answers({})
+    vi.advanceTimersByTime(60_000)
+    expect(ws.routes).toEqual(['$sub', '$sub', '$unsub'])
+  })
+})
+
 describe('after a reconnect', () => {
   test('all that is wanted is joined by one frame, and nothing else', async () => {
     const { socket, ws } = open()
@@ -557,14 +587,29 @@ describe('what the server does not grant', () => {
     const { socket, ws } = open()
     const all = ['a', 'b', 'c'].map((name) => listen(socket, name))
     await turn()
-    ws.answers({ message: 'too large', code: 'response_too_large' }, { status: 500 })
+    ws.answers({ message: 'no such name', code: 'bad_request' }, { status: 400 })
     expect(all.map(({ told }) => told)).toEqual([[], [], []])
-    vi.advanceTimersByTime(500)
     expect(ws.frames.slice(1).map(({ payload }) => payload.topics.map((one: any) => one.topic))).toEqual([['a'], ['b'], ['c']])
-    for (const to of [1, 2]) ws.answers({ topics: [{ status: 200, recovered: false, ...at(1) }] }, { to })
-    ws.answers({ message: 'too large', code: 'response_too_large' }, { status: 500, to: 3 })
-    expect(all[0]!.told).toEqual(['subscribed'])
-    expect(all[2]!.told).toEqual([expect.objectContaining({ status: 500, code: 'response_too_large' })])
+    for (const to of [1, 2]) ws.answers({ topics: [{ status: 200, recovered: false, missed: [], ...at(1) }] }, { to })
+    ws.answers({ message: 'no such name', code: 'bad_request' }, { status: 400, to: 3 })
+    expect(all.map(({ told }) => told)).toEqual([
+      ['subscribed'],
+      ['subscribed'],
+      [expect.objectContaining({ name: 'ResponseError', route: 'c', status: 400, code: 'bad_request' })],
+    ])
+    // Another line, another chance: by one frame.
+    const back = await comeBack()
+    expect(back.frames.map(({ payload }) => payload.topics.length)).toEqual([2])
+  })
+
+  test('a server that knows no topics refuses all at once', async () => {
+    const { socket, ws } = open()
+    const all = ['a', 'b', 'c'].map((name) => listen(socket, name))
+    await turn()
+    ws.answers({ message: 'no such route', code: 'not_found' }, { status: 404 })
+    for (const { told } of all) expect(told).toEqual([expect.objectContaining({ status: 404 })])
+    await turn()
+    expect(ws.routes).toEqual(['$sub'])
   })
 })
 
