@@ -231,6 +231,15 @@ def test_unsub_ends_it_and_twice_is_harmless(run):
     run(main())
 
 
+def test_who_was_away_from_a_topic_that_keeps_nothing_has_missed_something(run):
+    async def main():
+        async with SocketTestClient(shop()) as client:
+            start = at(await sub(client, "cursors"))
+            assert (await sub(client, "cursors", start)).payload["recovered"] is False
+
+    run(main())
+
+
 def test_subscribing_twice_tells_once(run):
     async def main():
         router = shop()

@@ -170,7 +170,9 @@ class Topics:
         mine = call.shared.subscriptions
         if name not in mine and len(mine) >= self._max_topics:
             raise TooManyTopics(f"a connection listens to at most {self._max_topics} topics")
-        since = None if wanted.recover is None else Position(**wanted.recover.model_dump())
+        since = None
+        if wanted.recover is not None and topic.keep is not None:
+            since = Position(wanted.recover.epoch, wanted.recover.offset)
         if not topic.snapshots:
             await topic.admit(call, path, False)
         subscription = Subscription(name, call.shared.connection.push_text, self._frame_of)
