@@ -61,8 +61,11 @@ class SyncItems:
         if self._running and self._ended is not None:
             # Not in a thread: those that hang must not cost those that wait for them another.
             await asyncio.shield(self._ended)
+        # Not in the pool of the steps, which may be full of those that hang; and to its end, also
+        # where nobody waits any more.
+        close = asyncio.get_running_loop().run_in_executor(None, self._context.run, self._close)
         with contextlib.suppress(RuntimeError):  # a step has just begun, and will see to it
-            await run_in_threadpool(self._context.run, self._close)
+            await asyncio.shield(close)
         if self._failed is not None:
             raise self._failed
 

@@ -253,11 +253,13 @@ def test_a_reader_that_stops_holds_up_the_generator_until_it_reads_on(
         peer.send(stream("s", "padded", items, **asked))
 
         def read(start: int, stop: int) -> None:
-            for n in range(start, stop):
-                # As text: a hundred thousand times that is what takes the time.
-                assert peer.receive_frame() == (TEXT, expected % n)
-                if window is not None and n % (window // 2) == 0:
-                    peer.send(ack("s", n))
+            for first in range(start, stop, 500):
+                # As bytes: a hundred thousand frames one by one take the longest of all.
+                texts = (expected % n for n in range(first, first + 500))
+                data = b"".join(frame(TEXT, text, masked=False) for text in texts)
+                assert peer._read(len(data)) == data
+                if window is not None:
+                    peer.send(ack("s", first + 499))
 
         expected = (
             b'{"uuid":"s","status":402,"headers":{"$seq":%%d},"payload":"%s"}' % PADDING.encode()
@@ -267,7 +269,7 @@ def test_a_reader_that_stops_holds_up_the_generator_until_it_reads_on(
         if window is None:
             assert made < items // 2
         else:
-            assert made <= 1000 + window
+            assert made <= 1000 + window + 1  # the one that waits for room
         read(1000, items)
         assert peer.receive() == end("s", items)
         assert resident_bytes() - before < 20 * MEGABYTE
@@ -524,9 +526,8 @@ def test_a_window_is_never_larger_than_the_server_wants(server: Server, stage: S
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_in_a_storm_of_cancels_each_request_is_answered_once(server: Server, seed: int) -> None:
-    dice = random.Random(seed)
+def test_in_a_storm_of_cancels_each_request_is_answered_once(server: Server) -> None:
+    dice = random.Random(7)
 
     def request(uuid: int) -> dict[str, Any]:
         return dice.choice(
@@ -535,7 +536,7 @@ def test_in_a_storm_of_cancels_each_request_is_answered_once(server: Server, see
                 {"uuid": uuid, "route": "echo"},
                 {"uuid": uuid, "route": "sync"},
                 {"uuid": uuid, "route": "later", "payload": dice.randrange(4)},
-                stream(uuid, "count"),
+                stream(uuid, "count", 20),
                 stream(uuid, "count", window=2),
                 stream(uuid, "count", dice.randrange(4)),
                 stream(uuid, "paused"),
