@@ -241,12 +241,11 @@ def until_they_wait(server: Server, stage: Stage) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("window", [1000, None])
+@pytest.mark.parametrize(("items", "window"), [(30_000, 1000), (100_000, None)])
 def test_a_reader_that_stops_holds_up_the_generator_until_it_reads_on(
-    serve: Serve, stage: Stage, window: int | None
+    serve: Serve, stage: Stage, items: int, window: int | None
 ) -> None:
     server = serve(build(stage, send_timeout=60))
-    items = 100_000
     with server.connect(receive_buffer=1 << 16) as peer:
         before = resident_bytes()
         asked = {} if window is None else {"window": window}
@@ -285,10 +284,10 @@ def test_many_streams_to_a_reader_that_stops_are_held_up_together(
     server = serve(build(stage, send_timeout=60))
     before = resident_bytes()
     with server.connect(receive_buffer=1 << 16) as peer:
-        peer.send(*(stream(n, "padded", 300) for n in range(100)))
+        peer.send(*(stream(n, "padded", 200) for n in range(100)))
         made = until_they_wait(server, stage)
         assert resident_bytes() - before < 20 * MEGABYTE
-        assert made < 30_000
+        assert made < 20_000
         books = Books()
         books.enter_all(peer, 100)
         assert books.statuses == {200: 100}
@@ -337,7 +336,7 @@ def test_a_reader_that_stops_can_still_cancel(serve: Serve, stage: Stage) -> Non
 # --- readers that vanish
 
 
-@pytest.mark.parametrize("leave", ["reset", "drop", "close"])
+@pytest.mark.parametrize("leave", ["reset", "close"])
 def test_the_streams_of_a_peer_that_left_are_closed(
     server: Server, stage: Stage, leave: str
 ) -> None:
@@ -356,15 +355,14 @@ def test_the_streams_of_a_peer_that_left_are_closed(
     assert stage.seen["cancelled"] == 15
 
 
-@pytest.mark.parametrize("leave", ["reset", "drop"])
 def test_a_peer_that_left_while_it_stalled_holds_up_no_generator(
-    serve: Serve, stage: Stage, leave: str
+    serve: Serve, stage: Stage
 ) -> None:
     server = serve(build(stage, send_timeout=60))
     peer = server.connect(receive_buffer=4096)
     peer.send(*(stream(n, "padded") for n in range(10)))
     until_they_wait(server, stage)
-    getattr(peer, leave)()
+    peer.reset()
     eventually(lambda: stage.seen["closed"] == 10)
     server.assert_nothing_left()
     assert stage.seen["left"] == 10
@@ -409,9 +407,9 @@ def test_streams_that_fail_end_behind_their_items(server: Server, stage: Stage) 
 def test_a_deadline_ends_a_stream_wherever_it_is(server: Server, stage: Stage) -> None:
     with server.connect() as peer:
         peer.send(
-            stream("endless", "count", timeout=200),
-            stream("full", "count", timeout=200, window=3),
-            stream("waiting", "paused", timeout=200),
+            stream("endless", "count", timeout=100),
+            stream("full", "count", timeout=100, window=3),
+            stream("waiting", "paused", timeout=100),
         )
         books = Books()
         books.enter_all(peer, 3)
@@ -425,14 +423,10 @@ def test_a_deadline_ends_a_stream_wherever_it_is(server: Server, stage: Stage) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("window", [3, None])
-def test_a_thousand_streams_at_once_are_all_in_order(
-    serve: Serve, stage: Stage, window: int | None
-) -> None:
+def test_a_thousand_streams_at_once_are_all_in_order(serve: Serve, stage: Stage) -> None:
     server = serve(build(stage, max_streams=1000))
-    asked = {} if window is None else {"window": window}
     with server.connect() as peer:
-        peer.send(*(stream(n, "paused", 10, **asked) for n in range(1000)))
+        peer.send(*(stream(n, "paused", 10, window=3) for n in range(1000)))
         books = Books()
         while books.items.total() < 1000:
             books.enter(peer.receive())
@@ -443,7 +437,7 @@ def test_a_thousand_streams_at_once_are_all_in_order(
         while books.finals.total() < 1000:
             answer = peer.receive()
             books.enter(answer)
-            if window is not None and not is_final(answer):
+            if not is_final(answer):
                 peer.send(ack(answer["uuid"], answer["headers"]["$seq"]))
         assert books.finals == Counter(repr(n) for n in range(1000))
         assert books.statuses == {200: 1000}
@@ -650,14 +644,11 @@ def test_generators_in_threads_are_cancelled_and_closed_behind_their_step(
     server.assert_nothing_left()
 
 
-@pytest.mark.parametrize("leave", ["reset", "close"])
-def test_generators_in_threads_of_a_peer_that_left_are_closed(
-    server: Server, stage: Stage, leave: str
-) -> None:
+def test_generators_in_threads_of_a_peer_that_left_are_closed(server: Server, stage: Stage) -> None:
     peer = server.connect()
     peer.send(*(stream(n, "threads", 5) for n in range(50)))
     eventually(lambda: stage.seen["hanging"] == 40)
-    getattr(peer, leave)()
+    peer.reset()
     server.assert_nothing_left()
     stage.stuck.set()
     eventually(lambda: stage.seen["left"] == stage.seen["begun"])
@@ -817,7 +808,7 @@ def test_streams_may_ask_their_client_for_each_item(server: Server, stage: Stage
     server.assert_nothing_left()
 
 
-@pytest.mark.parametrize("leave", ["reset", "drop", "close"])
+@pytest.mark.parametrize("leave", ["reset", "close"])
 def test_a_client_that_vanishes_when_it_is_asked_leaves_nothing(
     server: Server, stage: Stage, leave: str
 ) -> None:
@@ -875,15 +866,14 @@ def hello(token: str, **members: Any) -> dict[str, Any]:
     return {"uuid": "hello", "route": "$hello", "payload": payload, **members}
 
 
-@pytest.mark.parametrize("leave", ["reset", "drop"])
 def test_a_client_that_vanishes_while_it_is_asked_who_it_is_leaves_nothing(
-    serve: Serve, stage: Stage, leave: str
+    serve: Serve, stage: Stage
 ) -> None:
     server = serve(guarded(stage))
     for _ in range(20):
         peer = server.connect()
         peer.send(hello("door"), *requests(range(10), "wait"), stream("s", "paused"))
-        getattr(peer, leave)()
+        peer.reset()
     eventually(lambda: stage.seen["asked"] == 20)
     server.call(stage.door("auth").set)
     eventually(lambda: stage.seen["told"] == 20)
@@ -924,26 +914,23 @@ def test_what_follows_a_slow_hello_waits_for_it_and_others_do_not(
     server.assert_nothing_left()
 
 
-@pytest.mark.parametrize(
-    ("says", "code"), [("$hello", 4401), ("$auth", 1008)], ids=["hello", "auth"]
-)
-def test_a_session_that_ends_takes_its_streams_and_calls_along(
-    serve: Serve, stage: Stage, says: str, code: int
-) -> None:
+def test_a_session_that_ends_takes_its_streams_and_calls_along(serve: Serve, stage: Stage) -> None:
     server = serve(guarded(stage))
-    with server.connect() as peer:
+    with server.connect() as peer, server.connect() as busy:
         peer.send(
-            hello("0.3", route=says),
-            *(stream(f"endless {n}", "padded") for n in range(5)),
+            hello("0.3"),
             *(stream(f"full {n}", "count", window=3) for n in range(5)),
             *(stream(f"waiting {n}", "paused") for n in range(5)),
             *requests(range(5), "wait"),
         )
+        busy.send(hello("0.3"), stream("endless", "padded"))
         closed = peer.receive_close()
-        assert (closed.code, closed.reason) == (code, "session expired")
-    eventually(lambda: stage.seen["closed"] == 15)
+        assert (closed.code, closed.reason) == (4401, "session expired")
+        # Behind megabytes that it has not read, a close may not reach it.
+        assert busy.receive_close().code in (4401, ABNORMAL)
+    eventually(lambda: stage.seen["closed"] == 11)
     server.assert_nothing_left()
-    assert stage.seen["opened"] == stage.seen["left"] == 15
+    assert stage.seen["opened"] == stage.seen["left"] == 11
     assert stage.seen["cancelled"] == 10
 
 
