@@ -820,3 +820,109 @@ def test_an_item_type_without_a_schema_is_refused():
 
     with pytest.raises(SignatureError, match="cannot serialise"):
         SocketRouter().route("r")(odd)
+
+
+# --- bursts
+
+
+@pytest.mark.parametrize("last", ["$cancel", "$timeout"])
+def test_a_stream_that_ends_before_its_first_step_is_answered(last, run):
+    """Both in one burst: the task that would have answered never ran."""
+
+    async def main():
+        async with SocketTestClient(routes()) as client:
+            for n in range(50):
+                if last == "$cancel":
+                    await asyncio.gather(
+                        client.push("count", 3, STREAM, uuid=n + 1),
+                        client.push("$cancel", uuid=n + 1),
+                    )
+                    expected = {499}
+                else:
+                    await client.push("count", 3, {**STREAM, "$timeout": 0}, uuid=n + 1)
+                    expected = {200, 408}
+                frames = await frames_of(client, n + 1)
+                assert frames[-1]["status"] in expected
+
+    run(main())
+
+
+def test_a_postponed_call_that_is_cancelled_as_it_begins_is_answered(run):
+    async def main():
+        router, gate = SocketRouter(max_in_flight=1), asyncio.Event()
+
+        @router.route("hold")
+        async def hold():
+            await gate.wait()
+
+        async with SocketTestClient(router) as client:
+            await client.push("hold", uuid=1)
+            await client.push("hold", uuid=2)
+            await settled()
+            # Its end gives the second its place, and the second is cancelled in the same turn.
+            await asyncio.gather(client.push("$cancel", uuid=1), client.push("$cancel", uuid=2))
+            frames = [await client.receive() for _ in "ab"]
+            assert {(f["uuid"], f["status"]) for f in frames} == {(1, 499), (2, 499)}
+
+    run(main())
+
+
+def test_calls_behind_an_ordered_stream_do_not_keep_its_acks_from_being_heard(run):
+    async def main():
+        router = SocketRouter(max_in_flight=2)
+        router.route("count", ordered=True)(count)
+
+        @router.route("ordered", ordered=True)
+        async def ordered(payload):
+            return payload
+
+        async with SocketTestClient(router) as client:
+            await client.push("count", 10, {**STREAM, "$window": 2}, uuid="s")
+            for n in range(200):
+                await client.push("ordered", n, uuid=n + 1)
+            statuses = {}
+            while len(statuses) < 201:
+                frame = await client.receive()
+                if frame["status"] == 402:
+                    await client.push("$ack", None, frame["headers"], uuid="s")
+                else:
+                    statuses[frame["uuid"]] = frame["status"]
+            assert statuses["s"] == 200
+            assert set(statuses.values()) == {200, 429}
+
+    run(main())
+
+
+def test_streams_make_nothing_more_while_a_close_waits_for_its_peer(run):
+    async def main():
+        router, made, way = SocketRouter(), [], asyncio.Event()
+
+        @router.route("endless")
+        async def endless() -> AsyncIterator[int]:
+            while True:
+                made.append(1)
+                yield 1
+
+        client = SocketTestClient(router)
+        send = client._send
+
+        async def jammed(message):
+            if message["type"] != "websocket.accept":
+                await way.wait()
+            await send(message)
+
+        client._send = jammed
+        async with client:
+            for n in range(5):
+                await client.push("endless", None, STREAM, uuid=n + 1)
+            await settled()
+            (connection,) = router.connections
+            closing = asyncio.create_task(connection.close(4000))
+            await settled()
+            before = len(made)
+            await asyncio.sleep(0.05)
+            assert len(made) == before < 50
+            way.set()
+            await closing
+
+    run(main())

@@ -41,6 +41,7 @@ class Calls:
         "_start",
         "begun",
         "streams",
+        "wait_for_stream",
     )
 
     def __init__(
@@ -64,6 +65,8 @@ class Calls:
         """Calls that have a task and have not ended."""
         self.streams = 0
         """How many of the live calls send items one by one. They take no place of others."""
+        self.wait_for_stream = False
+        """Whether it is such a call for whose end those in order wait."""
 
     def may_begin(self, call: Call) -> bool:
         """Whether there is a place for it now, and, in an ordered route, whether it is its turn."""
@@ -97,6 +100,7 @@ class Calls:
         self.begun.add(call)
         if call.route.ordered:
             call.holds_order = self._order_taken = True
+            self.wait_for_stream = call.flow is not None
         if not call.settled:
             self._live[uuid_key(call.frame.uuid)] = call
             self._limit_time(call)
@@ -152,7 +156,7 @@ class Calls:
         if call.flow is None:
             self._running -= 1
         if call.holds_order:
-            self._order_taken = False
+            self._order_taken = self.wait_for_stream = False
         self._begin_next()
 
     def _begin_next(self) -> None:

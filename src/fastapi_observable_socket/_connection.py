@@ -343,8 +343,11 @@ class Shell:
 
     def _is_full(self) -> bool:
         """Whether to read no more. Streams take no place; and while a call waits for the client's
-        answer that answer must be read, so what is too much is refused then."""
-        return not self._waited_for and len(self._live) - self._calls.streams >= self._most
+        answer, or all wait for a stream whose items the client must take, that must be read:
+        what is too much is refused then."""
+        if self._waited_for or self._calls.wait_for_stream:
+            return False
+        return len(self._live) - self._calls.streams >= self._most
 
     def _wait_for_client(self, one_more: bool) -> None:
         self._waited_for += 1 if one_more else -1
@@ -405,8 +408,14 @@ class Shell:
         # In the connection's own context, not in that of the call which gave it its place.
         task = self._spawn(self._perform(call), self._context.copy())
         # Not only in `_perform`: a task cancelled before its first step runs none of it.
-        task.add_done_callback(lambda _: self._calls.finished(call))
+        task.add_done_callback(lambda _: self._ended_task(call))
         return task
+
+    def _ended_task(self, call: Call) -> None:
+        never_began = not call.settled and call.ended_by not in (None, "gone")
+        self._calls.finished(call)
+        if never_began:
+            self._answer_ended(call)
 
     def _answer_ended(self, call: Call) -> None:
         self._spawn(self._answer(ended(call)))
@@ -470,6 +479,8 @@ class Shell:
         self._handle.over(code, reason)
         self._open.remove(self._handle)
         self._shared.ws.application_state = WebSocketState.DISCONNECTED
+        # Before the close, which may take its time: nobody hears what they would still say.
+        self._calls.end_all()
         await close(self._send, code, reason)
         self._finish()
 

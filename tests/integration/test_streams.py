@@ -520,6 +520,20 @@ def test_a_window_is_never_larger_than_the_server_wants(server: Server, stage: S
 
 
 @pytest.mark.slow
+def test_a_request_and_its_cancel_in_one_burst_are_answered_once(server: Server) -> None:
+    with server.connect() as peer:
+        peer.send_apart(
+            *(f for n in range(5000) for f in (stream(n, "count", window=2), cancel(n)))
+        )
+        books = Books()
+        books.enter_all(peer, 5000)
+        assert books.finals == Counter(repr(n) for n in range(5000))
+        assert set(books.statuses) <= {429, 499}
+        peer.assert_alive()
+    server.assert_nothing_left()
+
+
+@pytest.mark.slow
 def test_in_a_storm_of_cancels_each_request_is_answered_once(server: Server) -> None:
     dice = random.Random(7)
 
