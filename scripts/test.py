@@ -33,6 +33,10 @@ TOOLS = ROOT / "constraints" / "tools.txt"
 TESTS = ROOT / "tests" / "requirements.txt"
 
 QUICK = ["-m", "not slow"]
+SLOW = ["-m", "slow"]
+
+AT_ONCE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+"""Most tests wait for a server half of the time. Bursts of load run one by one."""
 
 
 def main(what: str) -> None:
@@ -48,13 +52,13 @@ def main(what: str) -> None:
     wheel = build(pythons[version])
     ensure_redis()
     if what == "fast":
-        run_tests(pythons[version], version, "newest", NEWEST, wheel, QUICK)
+        run_tests(pythons[version], version, "newest", NEWEST, wheel, bursts=False)
         return
-    run_tests(pythons[version], version, "floor", FLOOR, wheel, QUICK)
+    run_tests(pythons[version], version, "floor", FLOOR, wheel, bursts=False)
     for version in sorted(pythons):
         # Bursts of load tell the same on every Python: the oldest and the newest bear them.
-        all_of_them = version in (min(pythons), max(pythons))
-        run_tests(pythons[version], version, "newest", NEWEST, wheel, [] if all_of_them else QUICK)
+        bursts = version in (min(pythons), max(pythons))
+        run_tests(pythons[version], version, "newest", NEWEST, wheel, bursts)
     test_npm_package(VENVS / f"{name_of(min(pythons))}-newest" / "bin" / "python")
     print("\nall checks passed", flush=True)
 
@@ -164,7 +168,7 @@ def run_tests(
     name: str,
     constraints: Path,
     wheel: Path,
-    options: list[str],
+    bursts: bool,
 ) -> None:
     """The suite against the installed wheel; `src` is not on the path."""
     full_name = f"{name_of(version)}-{name}"
@@ -174,7 +178,8 @@ def run_tests(
     pip(inside, "--force-reinstall", "--no-deps", str(wheel))
     step(f"tests on {full_name}")
     started = time.monotonic()
-    run([str(inside), "-m", "pytest", *options], PYTHONPATH="", FOS_INSTALLED="1")
+    for options in [[*QUICK, *AT_ONCE], SLOW] if bursts else [[*QUICK, *AT_ONCE]]:
+        run([str(inside), "-m", "pytest", *options], PYTHONPATH="", FOS_INSTALLED="1")
     print(f"{full_name}: {time.monotonic() - started:.0f} s", flush=True)
 
 

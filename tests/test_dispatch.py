@@ -245,6 +245,9 @@ class Account(Base):
     name: Mapped[str]
     password: Mapped[str]
 
+    def __repr__(self) -> str:
+        return "Account()"  # it is part of tests' names, which are the same in each run
+
 
 class Team(BaseModel):
     lead: User
