@@ -4,6 +4,7 @@ from ._depends import PerConnection
 from ._errors import (
     CallsNotTakenError,
     ConnectionLostError,
+    Gap,
     MisfitError,
     ResponseError,
     SignatureError,
@@ -26,7 +27,7 @@ from ._router import SocketAccess, SocketRouter
 from ._signature import Cached, MessageHeader
 from ._status import CloseCode, Status
 from ._stream import Progress
-from ._subscribe import Events, Gap
+from ._subscribe import Events
 from ._wire import Header, MessageData, Payload, Request, Response
 
 __version__ = "2.0.0.dev0"

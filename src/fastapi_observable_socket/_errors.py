@@ -26,13 +26,17 @@ What can go wrong, each with the answer it deserves.
     ├── QueueFullError        too many calls wait for a connection already
     ├── MisfitError           the answer is not of the type that was asked for
     └── CallsNotTakenError    the client takes no calls
+    Gap                       events of a topic are lost
 
 Errors know their status and their machine word, never frames.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._status import Status
+
+if TYPE_CHECKING:
+    from .backends._backend import Position
 
 
 class SignatureError(TypeError):
@@ -204,3 +208,19 @@ class CallsNotTakenError(SocketError):
 
     def __init__(self) -> None:
         super().__init__("this client takes no calls: it did not say `$hello` with the feature")
+
+
+class Gap(Exception):
+    """Events of a topic were lost: whoever keeps state from them must read it anew. Iterating may
+    go on, from `position` on.
+
+    `reload_after_ms`: milliseconds, chosen at random, that a client is asked to wait before it
+    reads anew, since all others were told too; 0 in the server itself, and where the topic's new
+    state has come already.
+    """
+
+    def __init__(self, topic: str, position: "Position", reload_after_ms: int = 0) -> None:
+        super().__init__(f"events of {topic!r} are lost")
+        self.topic = topic
+        self.position = position
+        self.reload_after_ms = reload_after_ms

@@ -7,22 +7,13 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
+from ._errors import Gap
 from ._hub import Attached
 from ._topics import Topics
 from .backends._backend import Message, Position
 
 BEHIND = 1000
 """Events that may wait for who listens; beyond, they are fetched from the history instead."""
-
-
-class Gap(Exception):
-    """Events were lost: whoever keeps state from them must read it anew. Iterating may go on,
-    from `position` on."""
-
-    def __init__(self, topic: str, position: Position) -> None:
-        super().__init__(f"events of {topic!r} are lost")
-        self.topic = topic
-        self.position = position
 
 
 class Events:

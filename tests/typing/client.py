@@ -6,6 +6,9 @@ from typing import Any, assert_type
 from pydantic import BaseModel, TypeAdapter
 
 from fastapi_observable_socket.client import (
+    Events,
+    Gap,
+    Position,
     Push,
     Pushes,
     Response,
@@ -14,6 +17,7 @@ from fastapi_observable_socket.client import (
     Socket,
     State,
     Stream,
+    SyncEvents,
     SyncSocket,
     connect,
     connect_sync,
@@ -52,6 +56,18 @@ async def asynchronous() -> None:
         async for push in socket.pushes("news"):
             assert_type(push, Push)
         assert_type(socket.pushes(), Pushes)
+        assert_type(socket.subscribe("t"), Events[Any, Any])
+        assert_type(socket.subscribe("t", snapshot=Sum), Events[Any, Sum])
+        assert_type(socket.subscribe("t", event=Sum, on_gap=print), Events[Sum, Any])
+        async with socket.subscribe(
+            "t", event=int, snapshot=TypeAdapter(Sum), since=("epoch", 1), timeout=None
+        ) as events:
+            assert_type(events.snapshot, Sum | None)
+            assert_type(events.position, Position | None)
+            async for event in events:
+                assert_type(event, int)
+        assert_type(await socket.publish("t", Sum(total=1), "id", timeout=1), Position | None)
+        socket.subscribe("t", since="now")  # type: ignore[call-overload]
         assert_type(socket.state, State)
         assert_type(socket.session, Session | None)
         assert_type(socket.on_push(print), Callable[[], None])
@@ -79,9 +95,19 @@ def synchronous() -> None:
             assert_type(item, int)
         for push in socket.pushes():
             assert_type(push, Push)
+        with socket.subscribe("t", event=Sum, snapshot=int) as events:
+            assert_type(events, SyncEvents[Sum, int])
+            assert_type(events.snapshot, int | None)
+            for event in events:
+                assert_type(event, Sum)
+        assert_type(socket.publish("t", 1), Position | None)
     connect_sync()  # type: ignore[call-arg]
     connect_sync("ws://localhost", timeout="soon")  # type: ignore[arg-type]
 
 
 def errors(error: ResponseError) -> None:
     assert_type((error.route, error.status, error.code), tuple[str, int, str | None])
+
+
+def gaps(gap: Gap) -> None:
+    assert_type((gap.topic, gap.position, gap.reload_after_ms), tuple[str, Position, int])

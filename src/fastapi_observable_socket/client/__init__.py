@@ -3,6 +3,8 @@ The client for Python. Needs the extra `client`.
 
     async with connect("ws://localhost:8000/ws") as socket:
         total = await socket.call("math/sum", [1, 2, 3])
+        async with socket.subscribe("orders/42") as events:
+            async for event in events: ...
 
     with connect_sync("ws://localhost:8000/ws") as socket:
         total = socket.call("math/sum", [1, 2, 3])
@@ -12,6 +14,7 @@ It comes back by itself after a lost connection, and never sends a call twice by
 
 from .._errors import (
     ConnectionLostError,
+    Gap,
     QueueFullError,
     ResponseError,
     SocketError,
@@ -29,7 +32,10 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from .._wire import Response
-from ._blocking import SyncPushes, SyncSocket, SyncStream, connect_sync
+from ..backends._backend import Position
+from ._blocking import SyncSocket, connect_sync
+from ._blocking_items import SyncEvents, SyncPushes, SyncStream
+from ._events import Events
 from ._greeting import Session
 from ._items import Push, Pushes, Stream
 from ._life import State
@@ -39,6 +45,9 @@ __all__ = [
     "Connecting",
     "ConnectionLostError",
     "End",
+    "Events",
+    "Gap",
+    "Position",
     "Push",
     "Pushes",
     "QueueFullError",
@@ -50,6 +59,7 @@ __all__ = [
     "SocketTimeoutError",
     "State",
     "Stream",
+    "SyncEvents",
     "SyncPushes",
     "SyncSocket",
     "SyncStream",

@@ -59,6 +59,21 @@ class Told(Awaited):
         self.answer(Heard())
 
 
+class Own(Call):
+    """A request of the protocol's own: nobody waits for it, and it takes no place of others."""
+
+    __slots__ = ("_then",)
+
+    oneway = False
+
+    def __init__(self, uuid: str, route: str, text: str, then: Callable[[Heard], None]) -> None:
+        super().__init__(uuid, route, text)
+        self._then = then
+
+    def answer(self, frame: Heard) -> None:
+        self._then(frame)
+
+
 class Streamed(Call):
     """A call that is answered by items. Those that nobody has taken yet wait here."""
 

@@ -1,223 +1,35 @@
 """
 The client for code that is not async: the same socket, driven on a loop in the background.
 
-It has no rules of its own. All such sockets of a process share one loop, in one daemon thread,
-which is there as long as one of them is open.
+It has no rules of its own.
 """
 
-import asyncio
 import inspect
-import threading
-from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial, wraps
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from msgspec import UNSET
 from pydantic import TypeAdapter
 
-from .._errors import ConnectionLostError
 from .._wire import Response
+from ..backends._backend import Position
 from ._asked import Handler
-from ._desk import StateListener, safely
+from ._blocking_items import SyncEvents, SyncPushes, SyncStream
+from ._bridge import Bridge
+from ._desk import StateListener
+from ._events import OnGap
+from ._following import Headers, Since, Timeout
 from ._greeting import Session
-from ._items import Push, Pushes, Stream
+from ._items import Push
 from ._life import State
-from ._socket import Connecting, Headers, Socket, Timeout, connect
+from ._socket import Connecting, Socket, connect
 
 T = TypeVar("T")
+S = TypeVar("S")
 P = ParamSpec("P")
 F = TypeVar("F", bound=Handler)
-
-
-_OWN = "observable socket"
-"""How the names of our threads begin."""
-
-
-class _Background:
-    """The loop that all sockets share."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    def enter(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                name = f"{_OWN} loop"
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name=name, daemon=True
-                )
-                self._thread.start()
-            self._users += 1
-            return self._loop
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users:
-                return
-            loop, thread, self._loop = self._loop, self._thread, None
-            assert loop is not None
-            assert thread is not None
-            loop.call_soon_threadsafe(loop.stop)
-            if thread is not threading.current_thread():
-                thread.join()
-                loop.close()
-
-
-_background = _Background()
-
-
-class _Bridge:
-    """From threads that wait to the loop that works."""
-
-    def __init__(self) -> None:
-        self.loop = _background.enter()
-        self._lock = threading.Lock()
-        self.closed = False
-        self._waiting: set[Future[Any]] = set()
-        # Two, so that what is told in order stays in order, and no handler waits for another.
-        self._listeners = ThreadPoolExecutor(1, f"{_OWN} listener")
-        self._handlers = ThreadPoolExecutor(None, f"{_OWN} handler")
-
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for it. Whatever interrupts the wait cancels it."""
-        with self._lock:
-            if self.closed:
-                work.close()
-                raise ConnectionLostError(False, 1000, "this socket is closed")
-            future = asyncio.run_coroutine_threadsafe(work, self.loop)
-            self._waiting.add(future)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-        finally:
-            self._waiting.discard(future)
-
-    def now(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What a function returns that must run on the loop."""
-
-        async def calling() -> T:
-            return function(*arguments)
-
-        return self.do(calling())
-
-    def listener(self, function: Callable[..., Any]) -> Callable[..., None]:
-        """`function`, called in a thread, one call after another."""
-
-        def later(*arguments: Any) -> None:
-            if not self.closed:
-                self._listeners.submit(safely, function, *arguments)
-
-        return later
-
-    def in_thread(self, function: Handler, *arguments: Any) -> Any:
-        """To be awaited: what `function` returns, which may block and call back."""
-        return self.loop.run_in_executor(self._handlers, partial(function, *arguments))
-
-    def end(self) -> None:
-        """Leave nothing behind, not even a thread. Twice is harmless."""
-        with self._lock:
-            if self.closed:
-                return
-            self.closed = True
-            waiting = list(self._waiting)
-        # Their calls have failed by now; they only have to hear of it while there is a loop.
-        for future in waiting:
-            future.cancel()
-        _background.leave()
-        outside = not threading.current_thread().name.startswith(_OWN)
-        self._listeners.shutdown(wait=outside)
-        self._handlers.shutdown(wait=outside)
-
-
-class SyncStream(Generic[T]):
-    """The items of a stream, as a plain iterator. Left early, it is to be closed: by `with`, or
-    by `close`. What it took is up to half a window ahead of who reads here."""
-
-    def __init__(self, bridge: _Bridge, stream: Stream[T]) -> None:
-        self._bridge = bridge
-        self._stream = stream
-        self._taken: deque[T] = deque()
-        self._error: Exception | None = None
-
-    @property
-    def result(self) -> Any:
-        """What the stream returned at its end: None for most, and until then."""
-        return self._stream.result
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> T:
-        """As the `Stream` of the async client."""
-        if not self._taken and self._error is None:
-            # Not one by one: a way to the loop and back costs more than most items.
-            self._bridge.do(self._take())
-        if self._taken:
-            return self._taken.popleft()
-        error, self._error = self._error, StopAsyncIteration()
-        if error is None or isinstance(error, StopAsyncIteration):
-            raise StopIteration
-        raise error
-
-    async def _take(self) -> None:
-        try:
-            self._taken.append(await self._stream.__anext__())
-            while self._stream.waiting and len(self._taken) < self._stream.window // 2:
-                self._taken.append(await self._stream.__anext__())
-        except Exception as error:
-            self._error = error
-
-    def close(self) -> None:
-        """End it, here and on the server. Twice is harmless."""
-        self._taken.clear()
-        self._error = self._error or StopAsyncIteration()
-        if not self._bridge.closed:
-            self._bridge.do(self._stream.aclose())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class SyncPushes:
-    """Pushes in their order, as a plain iterator that waits. Ends when the socket is closed."""
-
-    def __init__(self, bridge: _Bridge, pushes: Pushes) -> None:
-        self._bridge = bridge
-        self._pushes = pushes
-
-    @property
-    def dropped(self) -> int:
-        """How many the reader lost, because it was too far behind."""
-        return self._pushes.dropped
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Push:
-        if self._bridge.closed and not self._pushes.waiting:
-            raise StopIteration
-        try:
-            return self._bridge.do(self._pushes.__anext__())
-        except StopAsyncIteration:
-            raise StopIteration from None
 
 
 class SyncSocket:
@@ -229,7 +41,7 @@ class SyncSocket:
     such thread, one after another. Async functions run on the loop in the background.
     """
 
-    def __init__(self, bridge: _Bridge, socket: Socket) -> None:
+    def __init__(self, bridge: Bridge, socket: Socket) -> None:
         self._bridge = bridge
         self._socket = socket
 
@@ -301,6 +113,68 @@ class SyncSocket:
         """The items of the answer, as a plain iterator; see `Socket.stream`."""
         making = partial(self._socket.stream, route, payload, **self._heard_here(options))
         return SyncStream(self._bridge, self._bridge.now(making))
+
+    @overload
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> SyncEvents[Any, Any]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        event: type[T] | TypeAdapter[T],
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> SyncEvents[T, Any]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        snapshot: type[S] | TypeAdapter[S],
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> SyncEvents[Any, S]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        event: type[T] | TypeAdapter[T],
+        snapshot: type[S] | TypeAdapter[S],
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> SyncEvents[T, S]: ...
+    def subscribe(
+        self, topic: str, *, on_gap: OnGap | None = None, **options: Any
+    ) -> SyncEvents[Any, Any]:
+        """The events of a topic, by `with` and `for`; see `Socket.subscribe`."""
+        making = partial(self._socket.subscribe, topic, **options)
+        return SyncEvents(self._bridge, self._bridge.now(making), on_gap)
+
+    def publish(
+        self,
+        topic: str,
+        event: Any,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None:
+        """Publish where the topic lets clients; see `Socket.publish`."""
+        publishing = self._socket.publish(
+            topic, event, message_id, headers=headers, timeout=timeout
+        )
+        return self._bridge.do(publishing)
 
     def notify(
         self,
@@ -386,7 +260,7 @@ class SyncSocket:
 def _blocking(connecting: Callable[P, Connecting]) -> Callable[P, SyncSocket]:
     @wraps(connecting)
     def connect_sync(*arguments: P.args, **options: P.kwargs) -> SyncSocket:
-        bridge = _Bridge()
+        bridge = Bridge()
         try:
             auth: Any = options.get("auth")
             if auth is not None and not inspect.iscoroutinefunction(auth):

@@ -18,8 +18,8 @@ from .._log import escaped, failure, logger
 from .._status import Status
 from .._wire import Header, Request, encode
 from ._asked import Handlers
-from ._asking import Awaited, Streamed, Told, error_of
-from ._greeting import SOONEST, Hello, Session, kept, limit_of, session_of
+from ._asking import Awaited, Own, Streamed, Told, error_of
+from ._greeting import SOONEST, Session, hello, kept, limit_of, session_of
 from ._items import Push, Pushes
 from ._ledger import (
     Asked,
@@ -28,6 +28,7 @@ from ._ledger import (
     Complained,
     Dropped,
     Final,
+    Followed,
     Heard,
     Item,
     Ledger,
@@ -38,6 +39,7 @@ from ._ledger import (
 )
 from ._life import Life, Options, State
 from ._line import ABNORMAL, End, Line
+from ._topics import Topics
 
 StateListener = Callable[[State, End | None], Any]
 
@@ -66,6 +68,7 @@ class Desk:
         self.session: Session | None = None
         self._most: int | None = None
         """How many calls the server works on at once: as it said last, on this line or before."""
+        self.topics = Topics(self, options.backoff)
         self.pushes: WeakSet[Pushes] = WeakSet()
         self.on_push: dict[object, Callable[[Push], Any]] = {}
         self.on_state: dict[object, StateListener] = {}
@@ -209,6 +212,30 @@ class Desk:
             call.left()
         return True
 
+    @property
+    def closed(self) -> bool:
+        """Whether there will be no line any more."""
+        return self.life.state == "closed"
+
+    @property
+    def writable(self) -> bool:
+        """Whether there is a line for something new."""
+        return self.life.state == "open"
+
+    def ask_now(self, route: str, payload: Any, answered: Callable[[Heard], None]) -> bool:
+        """Ask what the protocol's own parts want to know, before all that waits; never answered
+        where the line is lost. False where there is no line."""
+        uuid = self.uuid()
+        text = encode(Request(uuid, route, {}, payload)).decode()
+        return self._ask_now(Own(uuid, route, text, answered))
+
+    def _ask_now(self, call: Own) -> bool:
+        self._ledger.start(call, urgent=True)
+        written = self._write(call)
+        if not written:
+            self._ledger.end(call)  # not for the next line, to which it means nothing
+        return written
+
     def _go_on(self) -> None:
         """Send what waits, as far as the server takes it."""
         waiting = self._ledger.waiting
@@ -306,6 +333,7 @@ class Desk:
             self._end_tasks()
             for call in self._ledger.lost(state == "closed"):
                 call.fail(self.gone(call.sent))
+        self.topics.changed(state, end is not None)
         if state == "closed":
             self._closed(end)
         elif state == "open" and self._opened is not None:
@@ -329,9 +357,8 @@ class Desk:
 
     def _say_hello(self, line: Line, token: str | None) -> None:
         uuid = self.uuid()
-        call = Hello(uuid, token, lambda frame: self._introduced(line, frame))
-        self._ledger.start(call, urgent=True)
-        self._write(call)
+        text = hello(uuid, token)
+        self._ask_now(Own(uuid, "$hello", text, lambda frame: self._introduced(line, frame)))
 
     def _introduced(self, line: Line, frame: Heard) -> None:
         if frame.status in (Status.UNAUTHORIZED, Status.FORBIDDEN, Status.SERVICE_UNAVAILABLE):
@@ -387,6 +414,10 @@ class Desk:
                 call.fail(SocketError(f"the stream {call.route} cannot be trusted: {why}"))
             case Pushed(frame=frame):
                 safely(self._pushed, frame)
+            case Followed(frame=frame):
+                # Whoever subscribes by hand finds its events among the pushes.
+                if not self.topics.heard(frame):
+                    safely(self._pushed, frame)
             case Asked(frame=frame):
                 self._answer(frame)
             case Dropped(uuid=uuid):

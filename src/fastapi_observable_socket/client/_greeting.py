@@ -14,7 +14,7 @@ from .._errors import SocketError
 from .._log import escaped, logger
 from .._wire import Header, Request, encode
 from ._asking import error_of
-from ._ledger import Call, Heard, payload_of
+from ._ledger import Heard, payload_of
 
 SOONEST = 1.0
 """Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
@@ -34,23 +34,12 @@ class Session(msgspec.Struct, frozen=True):
     expires_in: float | None = None
 
 
-class Hello(Call):
-    """`$hello`, and what to do with its answer."""
-
-    __slots__ = ("_then",)
-
-    oneway = False
-
-    def __init__(self, uuid: str, token: str | None, then: Callable[[Heard], None]) -> None:
-        payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
-        if token is not None:
-            payload["token"] = token
-        text = encode(Request(uuid, "$hello", {}, payload)).decode()
-        super().__init__(uuid, "$hello", text)
-        self._then = then
-
-    def answer(self, frame: Heard) -> None:
-        self._then(frame)
+def hello(uuid: str, token: str | None) -> str:
+    """The frame of `$hello`."""
+    payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
+    if token is not None:
+        payload["token"] = token
+    return encode(Request(uuid, "$hello", {}, payload)).decode()
 
 
 def session_of(frame: Heard) -> Session:

@@ -8,8 +8,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from pydantic import TypeAdapter
 
 from .._wire import Header
 from ._asking import Streamed
@@ -211,3 +214,18 @@ class Pushes:
             finally:
                 self._waiter = None
         return self._pushes.popleft()
+
+
+def reader(kind: Any) -> Callable[[Heard], Any]:
+    """What makes a value of that type of a payload. Raises pydantic's `ValidationError`."""
+    try:
+        adapter = _adapter(kind)
+    except TypeError:  # it has no hash
+        adapter = TypeAdapter(kind)
+    # From the text, since JSON has fewer types: in a list of it pydantic sees a tuple, say.
+    return lambda frame: adapter.validate_json(bytes(frame.payload))
+
+
+@lru_cache(256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)

@@ -117,6 +117,12 @@ class Pushed(msgspec.Struct, frozen=True, gc=False):
     frame: Heard
 
 
+class Followed(msgspec.Struct, frozen=True, gc=False):
+    """An event of a topic, or a gap in one: its uuid is `#` and the topic's name."""
+
+    frame: Heard
+
+
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """A call of the server: wants an answer under its uuid."""
 
@@ -135,7 +141,7 @@ class Complained(msgspec.Struct, frozen=True, gc=False):
     frame: Heard
 
 
-Step = Final | Item | Progressed | Broken | Pushed | Asked | Dropped | Complained | None
+Step = Final | Item | Progressed | Broken | Pushed | Followed | Asked | Dropped | Complained | None
 """What a frame leads to. Most that is for no live call is an answer too late, and nobody's."""
 
 
@@ -238,6 +244,8 @@ def _unasked(frame: Heard) -> Step:
         complaint = uuid == 0 and frame.status is not None and frame.status >= 400
         return Complained(frame) if complaint else None
     calls = isinstance(uuid, str) and len(uuid) > 1 and is_ours(uuid)
+    if calls and (uuid == f"#{route}" or route == "$gap"):
+        return Followed(frame)
     # Names that start with $ belong to the protocol, whichever of them we know.
     if route == "PONG" or route[0] == "$":
         return Dropped(str(uuid)) if calls and route == "$cancel" else None

@@ -5,19 +5,20 @@ It knows the types that users see; what is done about a call is the desk's part.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from pydantic import TypeAdapter
 
 from .._wire import Response
 from ._asked import Handler
 from ._asking import error_of
 from ._desk import Desk, StateListener, safely
+from ._following import Following, Headers, Timeout
 from ._greeting import Session
-from ._items import Push, Pushes, Stream
+from ._items import Push, Pushes, Stream, reader
 from ._ledger import Heard, payload_of
 from ._life import Auth, Options, State
 from ._line import Heartbeat
@@ -25,20 +26,13 @@ from ._line import Heartbeat
 T = TypeVar("T")
 F = TypeVar("F", bound=Handler)
 
-Headers = Mapping[str, Any]
-Timeout = float | UnsetType | None
 
-
-class Socket:
+class Socket(Following):
     """A conversation with one server, over one connection after another. `connect` makes it.
 
     Methods are for the event loop that it was made on; any number of tasks may call at the same
     time. `timeout` is in seconds everywhere, None for none; without it, that of `connect` holds.
     """
-
-    def __init__(self, desk: Desk, timeout: float | None) -> None:
-        self._desk = desk
-        self._timeout = timeout
 
     # --- calls
 
@@ -247,9 +241,6 @@ class Socket:
     ) -> None:
         await self.close()
 
-    def _limit(self, timeout: Timeout) -> float | None:
-        return self._timeout if isinstance(timeout, UnsetType) else timeout
-
 
 class Connecting:
     """What `connect` returns: to be entered by `async with`, or awaited."""
@@ -358,18 +349,3 @@ def _progress(listener: Callable[[Any], Any] | None) -> Callable[[Heard], None] 
     if listener is None:
         return None
     return lambda frame: safely(lambda: listener(payload_of(frame)))
-
-
-def reader(kind: Any) -> Callable[[Heard], Any]:
-    """What makes a value of that type of a payload. Raises pydantic's `ValidationError`."""
-    try:
-        adapter = _adapter(kind)
-    except TypeError:  # it has no hash
-        adapter = TypeAdapter(kind)
-    # From the text, since JSON has fewer types: in a list of it pydantic sees a tuple, say.
-    return lambda frame: adapter.validate_json(bytes(frame.payload))
-
-
-@lru_cache(256)
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
