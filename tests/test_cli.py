@@ -91,6 +91,22 @@ async def broken() -> AsyncIterator[str]:
     raise HTTPException(409, "enough")
 
 
+@router.topic("orders/{number}", publish=True)
+async def orders(number: int) -> bool:
+    return number != 13
+
+
+@router.topic("board")
+async def board() -> dict[str, str]:
+    return {"note": "grüße"}
+
+
+@router.route("publish")
+async def publish(payload: list[Any]) -> None:
+    for event in payload[1:]:
+        await router.publish(payload[0], event)
+
+
 @router.route("work")
 async def work(progress: Progress) -> str:
     await progress({"done": 1})
@@ -457,6 +473,92 @@ def test_a_first_item_that_does_not_come_ends_with_three(run: Run):
 )
 def test_a_mistyped_stream_ends_with_two(run: Run, arguments: tuple[str, ...]):
     assert run("stream", "{ws}/ws", "count", "1", *arguments).code == 2
+
+
+# --- subscribe
+
+
+def test_events_are_printed_one_on_each_line_and_where_to_go_on_at_the_end(run: Run, port: int):
+    subscribing = program("subscribe", f"ws://127.0.0.1:{port}/ws", "orders/1", "--count", "2")
+    assert subscribing.stderr is not None
+    assert subscribing.stderr.readline().startswith("listening to")
+    until_subscribed("orders/1")
+    run("call", "{ws}/ws", "publish", '["orders/1", {"n": 1}, "grüße", 3]')
+    out, err = subscribing.communicate(timeout=20)
+    assert (subscribing.returncode, out) == (0, '{"n": 1}\n"grüße"\n')
+    option, position = err.split()
+    assert option == "--since"
+    rest = run("subscribe", "{ws}/ws", "orders/1", option, position, "--count", "1")
+    assert (rest.code, rest.out) == (0, "3\n")
+
+
+def until_subscribed(topic: str) -> None:
+    deadline = time.monotonic() + 10
+    while topic not in router._topics.hub.topics():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_state_is_printed_where_it_is_asked_for_and_again_after_a_gap(run: Run):
+    run("call", "{ws}/ws", "publish", '["board", 1]')
+    outcome = program_of(run, "--snapshot", "--since", "another:1")
+    assert outcome.out == '{"note": "grüße"}\n{"note": "grüße"}\n2\n'
+    assert "events are lost here\n" in outcome.err
+    assert program_of(run).out == "2\n"
+
+
+def program_of(run: Run, *arguments: str) -> Outcome:
+    """`subscribe` to the board, on which an event is published once it is followed."""
+    publishing = threading.Thread(
+        target=lambda: (
+            until_subscribed("board"),
+            asyncio.run_coroutine_threadsafe(router.publish("board", 2), loop_of()).result(10),
+        )
+    )
+    publishing.start()
+    outcome = run("subscribe", "{ws}/ws", "board", "--count", "1", *arguments)
+    publishing.join()
+    return outcome
+
+
+def loop_of() -> asyncio.AbstractEventLoop:
+    loop = router._topics.hub._loop
+    assert loop is not None
+    return loop
+
+
+def test_a_topic_that_is_refused_ends_with_one(run: Run):
+    for topic, status in (("orders/13", "403 FORBIDDEN"), ("nothing", "404 NOT_FOUND")):
+        outcome = run("subscribe", "{ws}/ws", topic)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert status in outcome.err
+    outcome = run("subscribe", "{ws}/members", "orders/1", "--token", "ada")
+    assert outcome.code == 1
+    assert "the server has no topics" in outcome.err
+
+
+def test_a_server_that_is_away_ends_subscribing_with_three(run: Run):
+    assert run("subscribe", "{ws}/nowhere", "orders/1").code == 3
+    outcome = run("subscribe", "{ws}/quiet", "orders/1", "--timeout", "0.2")
+    assert outcome.code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("",), ("a", "--since", "1"), ("a", "--since", "x:y"), ("a", "--count", "0")],
+)
+def test_a_mistyped_subscription_ends_with_two(run: Run, arguments: tuple[str, ...]):
+    assert run("subscribe", "{ws}/ws", *arguments).code == 2
+
+
+def test_ctrl_c_ends_subscribing_with_130(port: int):
+    subscribing = program("subscribe", f"ws://127.0.0.1:{port}/ws", "orders/7")
+    until_subscribed("orders/7")
+    subscribing.send_signal(signal.SIGINT)
+    _, err = subscribing.communicate(timeout=20)
+    assert subscribing.returncode == 130
+    assert "Traceback" not in err
+    assert "--since " in err
 
 
 # --- listen

@@ -1,5 +1,5 @@
 """
-The command line: call a route, take the items of a stream, listen to a socket.
+The command line: call a route, take the items of a stream, follow a topic, listen to a socket.
 
     python -m fastapi_observable_socket call http://localhost:8000/ws math/sum '[1, 2, 3]'
 
@@ -18,13 +18,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 from ._errors import ConnectionLostError, ResponseError, SocketError, SocketTimeoutError
 from ._shown import Away, away, read_frame, show, show_line, tell, tell_json, tell_status
-from ._typed import Mistyped, Target, address, frame_of, pairs, payload_of, standard_input
+from ._typed import (
+    Mistyped,
+    Target,
+    address,
+    frame_of,
+    pairs,
+    payload_of,
+    position,
+    standard_input,
+    topic_name,
+)
 from ._wire import Request
 
 if TYPE_CHECKING:
     from typer import Typer
 
-    from .client import Connecting, End, Socket
+    from .client import Connecting, End, Events, Socket
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -80,6 +90,49 @@ async def stream(target: Target, request: Request, window: int, count: int | Non
             tell_json(error.payload)
             return FAILED
     return 0
+
+
+async def subscribe(
+    target: Target,
+    topic: str,
+    since: tuple[str, int] | None = None,
+    count: int | None = None,
+    snapshot: bool = False,
+) -> int:
+    """Print the events of a topic as they come, at most `count`, over one connection after
+    another; the exit code, which tells a refusal. Raises `Away` where there is no connection, or
+    none any more."""
+    lasting = {"max_attempts": None, "open_timeout": target.timeout, "hello": True}
+    connecting = _connecting(target, **lasting)
+    connecting.socket.on_state(lambda state, end: _tell_state(target, state, end))
+    async with _told_as_away(target), connecting as socket:
+        events = socket.subscribe(topic, since=since, timeout=target.timeout)
+        try:
+            async with events:
+                try:
+                    await _show_events(events, count, snapshot)
+                finally:
+                    tell(f"--since {':'.join(map(str, events.position or ()))}")
+        except ResponseError as error:
+            tell_status(error.status)
+            tell_json(error.payload)
+            return FAILED
+    return 0
+
+
+async def _show_events(events: "Events[Any, Any]", count: int | None, snapshot: bool) -> None:
+    from .client import Gap
+
+    shown, state = 0, None
+    while shown != count:
+        if snapshot and events.snapshot is not state:
+            state = events.snapshot
+            show_line(json.dumps(state, ensure_ascii=False))
+        try:
+            show_line(json.dumps(await anext(events), ensure_ascii=False))
+            shown += 1
+        except Gap:
+            tell("events are lost here")
 
 
 async def listen(target: Target, heartbeat: float, raw: bool = False) -> NoReturn:
@@ -201,6 +254,11 @@ def commands() -> "Typer":
     first_ = typer.Option(min=0.001, metavar="SECONDS", help="For the first item.")
     window_ = typer.Option(min=1, metavar="N", help="Items that may be on their way.")
     count_ = typer.Option(min=1, metavar="N", help="Stop after as many items.")
+    topic_ = typer.Argument(metavar="TOPIC", help="Such as orders/42.")
+    answer_ = typer.Option(min=0.001, metavar="SECONDS", help="For the connection, and to begin.")
+    since_ = typer.Option(metavar="EPOCH:OFFSET", help="Begin behind that position.")
+    events_ = typer.Option("--count", min=1, metavar="N", help="Stop after as many events.")
+    snapshot_ = typer.Option("--snapshot", help="Print the topic's state, too, if it has one.")
     heartbeat_ = typer.Option(min=0.001, metavar="SECONDS", help="Between two PINGs.")
 
     app = typer.Typer(
@@ -259,6 +317,31 @@ def commands() -> "Typer":
         target = Target(address(url), pairs(http_header or ()), origin, timeout, token)
         request = _request(route, payload, header)
         raise SystemExit(_run(stream(target, request, window, count)))
+
+    @app.command("subscribe")
+    def _subscribe(
+        url: Annotated[str, url_],
+        topic: Annotated[str, topic_],
+        http_header: Annotated[list[str] | None, http_header_] = None,
+        timeout: Annotated[float, answer_] = 10.0,
+        since: Annotated[str | None, since_] = None,
+        count: Annotated[int | None, events_] = None,
+        snapshot: Annotated[bool, snapshot_] = False,
+        origin: Annotated[str | None, origin_] = None,
+        token: Annotated[str | None, token_] = None,
+    ) -> None:
+        """Print the events of a topic as they come, one on each line.
+
+        Comes back after a lost connection, with all that it missed; where that cannot be had
+        it says so on standard error. The state (--snapshot) comes first, and again after that.
+        At the end it tells how to go on from there with --since.
+
+        Exit code: 0 after --count events, 1 where the topic is refused, 2 for a mistyped
+        command, 3 where the server is away, refuses or does not answer, 130 after Ctrl-C.
+        """
+        target = Target(address(url), pairs(http_header or ()), origin, timeout, token)
+        name, begin = topic_name(topic), position(since)
+        raise SystemExit(_run(subscribe(target, name, begin, count, snapshot)))
 
     @app.command("listen")
     def _listen(

@@ -89,6 +89,23 @@ def _pointed_at(error: json.JSONDecodeError) -> str:
     return f"{error.msg.lower()} at {where}\n  {piece}\n  {' ' * (column - start)}^"
 
 
+def topic_name(text: str) -> str:
+    """A topic's name that can be sent. Raises `Mistyped`."""
+    if not text:
+        raise Mistyped("the topic is empty")
+    return text
+
+
+def position(text: str | None) -> tuple[str, int] | None:
+    """Where to begin, written `epoch:offset`. Raises `Mistyped`."""
+    if text is None:
+        return None
+    epoch, colon, offset = text.rpartition(":")
+    if not colon or not offset.isascii() or not offset.isdecimal():
+        raise Mistyped(f"{text!r} is no position: write epoch:offset, as it was told")
+    return epoch, int(offset)
+
+
 def standard_input() -> str:
     """All of it. Raises `Mistyped`."""
     try:
