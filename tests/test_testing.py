@@ -11,12 +11,14 @@ from starlette.responses import JSONResponse
 
 from fastapi_observable_socket import (
     Connection,
+    Gap,
     HandlerResult,
     Progress,
     Response,
     ResponseError,
     SocketRouter,
 )
+from fastapi_observable_socket.backends import Position
 from fastapi_observable_socket.testing import (
     SocketClosed,
     SocketRejected,
@@ -556,3 +558,83 @@ def test_tests_without_async_have_streams_and_calls_too():
             if item == 2:
                 break
         assert list(client.stream("count", 1)) == [0]
+
+
+# --- topics
+
+
+def newsroom() -> SocketRouter:
+    router = SocketRouter()
+
+    @router.topic("news/{name}", history=5)
+    async def news(name: str) -> bool:
+        return name != "secret"
+
+    @router.topic("board")
+    async def board() -> dict[str, int]:
+        return {"notes": 1}
+
+    return router
+
+
+def test_a_topic_is_followed_and_left(run):
+    async def main():
+        router = newsroom()
+        async with SocketTestClient(router) as client:
+            async with client.subscribe("news/a") as a, client.subscribe("board") as board:
+                assert (a.snapshot, board.snapshot) == (None, {"notes": 1})
+                start = a.position
+                await router.publish("news/a", 1)
+                await router.publish("board", 2)
+                assert (await anext(a), await anext(board)) == (1, 2)
+                assert a.position == (start.epoch, 1)
+                with pytest.raises(RuntimeError, match="subscribed to already"):
+                    await client.subscribe("news/a").__aenter__()
+            assert not router._topics.hub.topics()
+            await router.publish("news/a", 3)
+            async with client.subscribe("news/a", since=start) as a:
+                assert [await anext(a), await anext(a)] == [1, 3]
+            for refused, status in (("news/secret", 403), ("nothing", 404)):
+                with pytest.raises(ResponseError) as error:
+                    async with client.subscribe(refused):
+                        pass
+                assert error.value.status == status
+
+    run(main())
+
+
+def test_lost_events_of_a_followed_topic_are_a_gap(run):
+    async def main():
+        router = newsroom()
+        async with (
+            SocketTestClient(router, timeout=0.05) as client,
+            client.subscribe("news/a", since=Position("another", 7)) as a,
+        ):
+            with pytest.raises(Gap):
+                await anext(a)
+            await router.publish("news/a", 1)
+            assert await anext(a) == 1
+            with pytest.raises(TimeoutError):
+                await anext(a)
+            for subscription in router._topics.hub._channels["news/a"].listeners:
+                subscription.gap(Position("b", 9))
+            with pytest.raises(Gap) as gap:
+                await anext(a)
+            assert gap.value.position == a.position == Position("b", 9)
+            assert gap.value.reload_after_ms >= 0
+
+    run(main())
+
+
+def test_tests_without_async_follow_topics_too():
+    router = newsroom()
+
+    @router.route("publish")
+    async def publish(payload: int):
+        await router.publish("news/a", payload)
+
+    with SyncSocketTestClient(router) as client, client.subscribe("news/a") as events:
+        client.request("publish", 1)
+        client.request("publish", 2)
+        assert next(events) == 1
+        assert [next(iter(events)), events.position.offset, events.snapshot] == [2, 2, None]

@@ -13,7 +13,6 @@ from collections.abc import (
     AsyncGenerator,
     Awaitable,
     Callable,
-    Coroutine,
     Generator,
     Mapping,
 )
@@ -26,7 +25,9 @@ from anyio.from_thread import start_blocking_portal
 
 from ._compat import ClosableQueue, QueueShutDown
 from ._errors import ResponseError
+from ._followed import Followed, SyncFollowed
 from ._wire import Header, Request, Response, Uuid, encode_request
+from .backends._backend import Position
 from .backends.contract import BACKEND_RULES
 
 __all__ = [
@@ -126,6 +127,7 @@ class SocketTestClient:
         self._frames: ClosableQueue[dict[str, Any]] = ClosableQueue()
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._streams: dict[str, ClosableQueue[Response]] = {}
+        self._followed: dict[str, ClosableQueue[dict[str, Any]]] = {}
         self._handlers: dict[str, Callable[[Any], Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._last_uuid = 0
@@ -206,6 +208,22 @@ class SocketTestClient:
             for item in end.payload if isinstance(end.payload, list) else [end.payload]:
                 yield item
 
+    def subscribe(self, topic: str, *, since: Position | None = None) -> Followed:
+        """Follow a topic by `async with`; its events are not among `receive`'s frames then.
+        Those that came `since` a position come first. See `Followed`."""
+        return Followed(self, topic, since)
+
+    def follow(self, uuid: str) -> Callable[[], Awaitable[dict[str, Any]]]:
+        """For `Followed`: its frames, one by one."""
+        if uuid in self._followed:
+            raise RuntimeError(f"topic {uuid[1:]!r} is subscribed to already")
+        frames = self._followed[uuid] = ClosableQueue()
+        return lambda: self._frame_of(frames, uuid[1:])
+
+    def unfollow(self, uuid: str) -> None:
+        """For `Followed`: no more of them."""
+        self._followed.pop(uuid, None)
+
     async def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
         """Introduce this peer, as clients do; `calls`: it answers calls of the server."""
         said: dict[str, Any] = {"protocol": 1, "client": "testing"}
@@ -250,7 +268,7 @@ class SocketTestClient:
         self._last_uuid += 1
         return self._last_uuid
 
-    async def _frame_of(self, frames: ClosableQueue[Response], route: str) -> Response:
+    async def _frame_of(self, frames: ClosableQueue[T], route: str) -> T:
         try:
             return await self._wait(frames.get(), f"no frame of {route!r}")
         except QueueShutDown:
@@ -342,6 +360,8 @@ class SocketTestClient:
         self._frames.shutdown()
         for frames in self._streams.values():
             frames.shutdown()
+        for events in self._followed.values():
+            events.shutdown()
         for task in self._answering:
             task.cancel()
 
@@ -384,6 +404,10 @@ class SocketTestClient:
         key = repr(frame.get("uuid"))
         if key in self._streams and "status" in frame:
             self._streams[key].put_nowait(msgspec.convert(frame, Response))
+            return
+        followed = self._followed.get(str(frame.get("uuid")))
+        if followed is not None:
+            followed.put_nowait(frame)
             return
         if frame.get("route") in self._handlers and frame["uuid"] != "#":
             task = asyncio.create_task(self._answer(frame))
@@ -470,7 +494,7 @@ class SyncSocketTestClient:
         finally:
             self._manager.__exit__(kind, error, traceback)
 
-    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def _do(self, coroutine: Awaitable[T]) -> T:
         async def run() -> T:
             return await coroutine
 
@@ -510,6 +534,10 @@ class SyncSocketTestClient:
                 yield item
         finally:
             self._do(items.aclose())
+
+    def subscribe(self, topic: str, *, since: Position | None = None) -> SyncFollowed:
+        """As `SocketTestClient.subscribe`, by `with`."""
+        return SyncFollowed(self._do, self._client.subscribe(topic, since=since))
 
     def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
         """As `SocketTestClient.hello`."""
