@@ -136,7 +136,14 @@ def test_there_are_conversations_to_replay():
 def test_the_router_holds_its_part_of_the_conversation(steps, run):
     router, held = server()
 
+    ending: list[asyncio.Task[None]] = []
+
     async def talk():
+        await conversation()
+        # Whoever lets sockets go is done with that once they are gone.
+        await asyncio.gather(*ending)
+
+    async def conversation():
         async with SocketTestClient(router) as client:
             for step in steps:
                 match step:
@@ -153,6 +160,18 @@ def test_the_router_holds_its_part_of_the_conversation(steps, run):
                         with pytest.raises(SocketClosed) as closed:
                             await client.receive()
                         assert closed.value.code == code
+                        return
+                    case {"drain": {"within_ms": within_ms, "told": told}}:
+                        letting_go = asyncio.create_task(router.drain(within_ms / 1000))
+                        ending.append(letting_go)
+                        if told:
+                            payload = {"within_ms": within_ms}
+                            assert await client.receive() == {
+                                "uuid": "#",
+                                "route": "$drain",
+                                "headers": None,
+                                "payload": payload,
+                            }
                     case other:
                         pytest.fail(f"unknown step {other}")
             # Nothing was sent that the conversation does not name.

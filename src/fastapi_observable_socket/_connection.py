@@ -33,7 +33,7 @@ from ._session import Ack, Answer, Cancel, Close, Introduce, ServerSession
 from ._status import CloseCode
 from ._stream import flow_of
 from ._turn import next_turn
-from ._wire import Frame, Response, refusal
+from ._wire import Frame, Response, drain, refusal
 
 T = TypeVar("T")
 
@@ -63,6 +63,7 @@ class Shell:
         "_ended",
         "_handle",
         "_identity",
+        "_introducing",
         "_leave_topics",
         "_limits",
         "_live",
@@ -125,6 +126,7 @@ class Shell:
         # Nothing to be found for nobody: one look for all that a frame may not.
         self._routes: Mapping[str, Route] = {}
         self._waited_for = 0  # calls of ours without the client's answer
+        self._introducing = False
         self._watching = False
         self._transport: Any = None  # looked for with the first push; False where none is found
         self._context = contextvars.copy_context()
@@ -244,11 +246,14 @@ class Shell:
         """Nothing else is read until it is known who is there: it decides about the rest."""
         # In a task of its own, whose context variables are nobody else's.
         asking = self._spawn(self._identity.introduce(frame), self._context.copy())
+        self._introducing = True
         try:
             text, close = await asking
         except asyncio.CancelledError:
             asking.cancel()
             raise
+        finally:
+            self._introducing = False
         self._join()
         await self._answer(text)
         if close is not None:
@@ -463,6 +468,25 @@ class Shell:
     def _cut(self, code: CloseCode) -> None:
         reason = "slow consumer" if code is CloseCode.SLOW_CONSUMER else "idle timeout"
         self._spawn(self._end(code, reason))
+
+    # --- leaving, when the process is about to end
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs here, waits for the client, or waits to be sent."""
+        calls = self._live or self._calls.begun or self._carried is not None
+        asking = self._waited_for or self._introducing
+        return bool(calls or asking or self._outbox.busy or self._outbox.held)
+
+    def tell_drain(self, within_ms: int) -> bool:
+        """Ask the client to leave by itself; False where it does not know how to."""
+        if self._handle.heeds_drain:
+            self._outbox.push(drain(within_ms))
+        return self._handle.heeds_drain
+
+    async def send_away(self) -> None:
+        """Close it, so that its client comes back."""
+        await self._end_for_sure(CloseCode.SERVICE_RESTART, "service restart")
 
     # --- ending
 

@@ -155,12 +155,12 @@ async def refuse(ws: WebSocket, deny: Literal["close", "http"], status: int, rea
     await _closed(ws, CloseCode.POLICY, reason)
 
 
-async def refuse_for_now(ws: WebSocket) -> None:
-    """Turn a socket away that is welcome later."""
+async def refuse_for_now(ws: WebSocket, retry_after: int = RETRY_AFTER) -> None:
+    """Turn a socket away that is welcome later: after so many seconds, perhaps."""
     if ws.application_state is not WebSocketState.CONNECTING:
         await _closed(ws, CloseCode.TRY_AGAIN_LATER, "try again later")
     elif _can_deny(ws):
-        retry = {"Retry-After": str(RETRY_AFTER)}
+        retry = {"Retry-After": str(retry_after)}
         await _denied(ws, Status.SERVICE_UNAVAILABLE, "try again later", retry)
     else:
         await _quietly(ws.close(CloseCode.TRY_AGAIN_LATER, "try again later"))

@@ -58,6 +58,7 @@ class Connection:
         "_pending",
         "_waits",
         "closed",
+        "heeds_drain",
         "id",
         "takes_calls",
         "user_id",
@@ -78,6 +79,8 @@ class Connection:
         self.user_id: str | None = None
         self.takes_calls = False
         """Whether the client said that it answers calls."""
+        self.heeds_drain = False
+        """Whether the client said that it leaves by itself, when it is asked to."""
         self.closed: tuple[int, str] | None = None
         """Close code and reason, once it is over."""
         self._outbox = outbox

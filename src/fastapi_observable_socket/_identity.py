@@ -260,7 +260,9 @@ class Identity:
             greeting["expires_in"] = await self._log_in(token, frame, greeted=True)
         self._greeted = True
         features = said.get("features")
-        self._shared.connection.takes_calls = isinstance(features, list) and "calls" in features
+        if isinstance(features, list):
+            self._shared.connection.takes_calls = "calls" in features
+            self._shared.connection.heeds_drain = "drain" in features
         return _answer(frame, greeting)
 
     async def _auth(self, frame: Frame) -> str:

@@ -32,8 +32,9 @@ from ._compat import Serving, mark_coroutine_function, restore_add_websocket_rou
 from ._compile import checked_options
 from ._connection import Shell
 from ._dispatch import Dispatcher
+from ._drain import RETRY_AFTER, Drain
 from ._errors import SignatureError
-from ._gate import Gate
+from ._gate import Gate, refuse_for_now
 from ._handle import Connections, checked_name
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
@@ -83,6 +84,10 @@ class SocketRouter:
     an HTTP status instead of accepting and closing with 1008, which is all that a browser
     can see. `exception_handlers=True` lets the app's exception handlers answer messages.
 
+    With `drain` the first SIGTERM or SIGINT lets the sockets go, within so many seconds, and is
+    handed to the server only then; without, the server drops what runs on them. What it needs
+    is in `docs/deploying.md`.
+
     Times are in seconds, sizes in bytes. `max_in_flight` calls of one connection run at a
     time; then the server stops reading (`overflow="wait"`), or answers 429
     (`overflow="reject"`). `max_streams` of one connection may be open at a time; more are
@@ -122,6 +127,7 @@ class SocketRouter:
         backend: Backend | None = None,
         max_topics: int = 128,
         max_event_bytes: int = 256 * 1024,
+        drain: float | None = None,
     ) -> None:
         if overflow not in ("wait", "reject"):
             raise ValueError(f"overflow is 'wait' or 'reject', not {overflow!r}")
@@ -160,6 +166,7 @@ class SocketRouter:
             _greeting(self._limits, authenticate is not None),
         )
         self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
+        self._drain = Drain(drain)
         # FastAPI reads the signature of an endpoint and calls it by keyword: it must see one
         # parameter, not the two more that raw ASGI brings. On the instance, since on the
         # class it would stand for the constructor's.
@@ -310,6 +317,23 @@ class SocketRouter:
         for parent, prefix, _ in self._parents:
             yield from parent._roots(prefix + mine)
 
+    async def drain(self, within: float = 30.0) -> None:
+        """Let the open sockets go, before the process ends: no answer is dropped, and clients do
+        not come back all at the same moment.
+
+        From now on new sockets are refused with HTTP 503. Clients that know how to are asked to
+        go on over another connection; the others are closed with 1012 once nothing runs on
+        them. What is still there after `within` seconds is closed with 1012, and what runs on it
+        is cancelled. Returns when no socket is left, or the time is up. Twice is harmless: the
+        second call waits for the end of the first. To be awaited on the event loop of the sockets.
+        """
+        await self._drain.run(within)
+
+    @property
+    def draining(self) -> bool:
+        """Whether sockets are, or were, let go: an answer for readiness probes."""
+        return self._drain.draining
+
     async def aclose(self) -> None:
         """End what the router has begun: the hub and its backend. The app's shutdown does it for
         a router that is mounted by `mount`. It may be used again."""
@@ -413,10 +437,12 @@ class SocketRouter:
 
         @asynccontextmanager
         async def lifespan(app: Any) -> AsyncIterator[Any]:
+            self._drain.begin()
             try:
                 async with inner(app) as state:
                     yield state
             finally:
+                self._drain.end()
                 await self.aclose()
 
         router.lifespan_context = lifespan
@@ -443,6 +469,10 @@ class SocketRouter:
 
     async def _serve(self, ws: WebSocket, receive: Any, send: Any) -> None:
         self._ready()
+        self._drain.arm()  # where no lifespan is ours, by now
+        if self._drain.draining:
+            await refuse_for_now(ws, RETRY_AFTER)
+            return
         async with self._gate.admitted(ws) as accepted:
             if accepted:
                 shell = Shell(
@@ -457,7 +487,8 @@ class SocketRouter:
                     self.connections,
                     self._topics.leave,
                 )
-                await shell.serve()
+                with self._drain.holding(shell):
+                    await shell.serve()
 
     def _ready(self) -> None:
         """Compile what waited for its annotations."""

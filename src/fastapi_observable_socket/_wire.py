@@ -345,6 +345,11 @@ def push(route: str, payload: Any, headers: Header | None = None) -> str:
     return encode_request(Request("#", route, headers or {}, payload))
 
 
+def drain(within_ms: int) -> str:
+    """The push that asks a client to go on over another connection."""
+    return encode_request(Request("#", "$drain", None, {"within_ms": within_ms}))
+
+
 def cancellation(uuid: Uuid) -> str:
     """The frame that ends a request."""
     return encode_request(Request(uuid, "$cancel"))

@@ -224,10 +224,14 @@ class SocketTestClient:
         """For `Followed`: no more of them."""
         self._followed.pop(uuid, None)
 
-    async def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
-        """Introduce this peer, as clients do; `calls`: it answers calls of the server."""
+    async def hello(
+        self, token: str | None = None, *, calls: bool = True, drain: bool = False
+    ) -> Response:
+        """Introduce this peer, as clients do; `calls`: it answers calls of the server; `drain`:
+        it wants to be told by `$drain`, among `receive`'s frames."""
         said: dict[str, Any] = {"protocol": 1, "client": "testing"}
-        said |= {"features": ["calls"]} if calls else {}
+        features = ["calls"] * calls + ["drain"] * drain
+        said |= {"features": features} if features else {}
         return await self.request("$hello", said | ({} if token is None else {"token": token}))
 
     def handle(self, route: str, function: Callable[[Any], Any]) -> None:
@@ -539,9 +543,11 @@ class SyncSocketTestClient:
         """As `SocketTestClient.subscribe`, by `with`."""
         return SyncFollowed(self._do, self._client.subscribe(topic, since=since))
 
-    def hello(self, token: str | None = None, *, calls: bool = True) -> Response:
+    def hello(
+        self, token: str | None = None, *, calls: bool = True, drain: bool = False
+    ) -> Response:
         """As `SocketTestClient.hello`."""
-        return self._do(self._client.hello(token, calls=calls))
+        return self._do(self._client.hello(token, calls=calls, drain=drain))
 
     def handle(self, route: str, function: Callable[[Any], Any]) -> None:
         """As `SocketTestClient.handle`; `function` runs beside the application."""
