@@ -220,7 +220,7 @@ def test_hello_comes_first_and_may_be_left_out(run: Run):
             assert peer.frames[0]["payload"] == {
                 "protocol": 1,
                 "client": "python",
-                "features": ["calls"],
+                "features": ["calls", "drain"],
             }
             assert peer.routes() == ["$hello", "echo"]
         async with talking(hello=False) as (socket, peer):

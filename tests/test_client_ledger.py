@@ -7,10 +7,12 @@ import pytest
 
 from fastapi_observable_socket._errors import QueueFullError, SocketError
 from fastapi_observable_socket.client._ledger import (
+    MOST_TOLD,
     Asked,
     Broken,
     Call,
     Complained,
+    Draining,
     Dropped,
     Final,
     Followed,
@@ -102,6 +104,7 @@ def test_a_pong_ends_nothing(ledger: Ledger):
         ({"uuid": 7, "route": "news"}, Pushed),
         ({"route": "news"}, Pushed),
         ({"uuid": "#1", "route": "confirm"}, Asked),
+        ({"uuid": "#", "route": "$drain"}, Draining),
         ({"uuid": "#news", "route": "news"}, Followed),
         ({"uuid": "#news", "route": "$gap"}, Followed),
         ({"uuid": "#news", "route": "other"}, Asked),
@@ -299,3 +302,30 @@ def test_a_payload_that_nobody_can_read_is_an_error():
     if found is not None:  # msgspec may refuse the frame at once
         with pytest.raises(SocketError):
             payload_of(found)
+
+
+def test_a_ledger_is_idle_when_all_that_was_sent_is_answered():
+    ledger = Ledger(3)
+    assert ledger.idle
+    ledger.start(Kept("1", "a", "{}"))
+    assert ledger.idle
+    sent(ledger, Kept("2", "a", "{}"))
+    sent(ledger, Call("3", "nobody awaits this one", "{}"))
+    ledger.receive(frame(uuid="2", status=200))
+    ledger.receive(frame(uuid="3", route="$cancel"))
+    assert not ledger.idle
+    ledger.receive(frame(uuid="3", status=500))
+    assert ledger.idle
+    sent(ledger, Call("4", "a", "{}"))
+    ledger.lost(False)
+    assert ledger.idle
+
+
+def test_what_nobody_awaits_is_not_remembered_without_end():
+    ledger = Ledger(3)
+    for number in range(MOST_TOLD + 1):
+        sent(ledger, Call(str(number), "a", "{}"))
+    for number in range(MOST_TOLD):
+        assert not ledger.idle
+        ledger.receive(frame(uuid=str(number), status=200))
+    assert ledger.idle

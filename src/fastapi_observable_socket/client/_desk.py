@@ -21,11 +21,13 @@ from ._asked import Handlers
 from ._asking import Awaited, Own, Streamed, Told, error_of
 from ._greeting import SOONEST, Session, hello, kept, limit_of, session_of
 from ._items import Push, Pushes
+from ._leaving import Leaving
 from ._ledger import (
     Asked,
     Broken,
     Call,
     Complained,
+    Draining,
     Dropped,
     Final,
     Followed,
@@ -69,6 +71,7 @@ class Desk:
         self._most: int | None = None
         """How many calls the server works on at once: as it said last, on this line or before."""
         self.topics = Topics(self, options.backoff)
+        self._leaving = Leaving(self)
         self.pushes: WeakSet[Pushes] = WeakSet()
         self.on_push: dict[object, Callable[[Push], Any]] = {}
         self.on_state: dict[object, StateListener] = {}
@@ -186,12 +189,13 @@ class Desk:
     def submit(self, call: Call) -> None:
         """Send it, or keep it until there is a line. Raises `ConnectionLostError` on a socket
         that is closed, and `QueueFullError`."""
-        state = self.life.state
-        if state == "closed":
+        if self.closed:
             raise self.gone(False)
-        self._ledger.start(call, urgent=state == "open")
         # What the server asks us may depend on a call that we make for that: it must not wait.
-        if state == "open" and (not call.counts or not self._busy() or self._answering):
+        depends = bool(self._answering) and self.life.state == "open"
+        urgent = self.writable or depends
+        self._ledger.start(call, urgent=urgent)
+        if urgent and (not call.counts or not self._busy() or depends):
             self._write(call)
 
     def _busy(self) -> bool:
@@ -220,7 +224,17 @@ class Desk:
     @property
     def writable(self) -> bool:
         """Whether there is a line for something new."""
-        return self.life.state == "open"
+        return self.life.state == "open" and not self._leaving.closed
+
+    @property
+    def idle(self) -> bool:
+        """Whether this line owes nobody an answer."""
+        return self._ledger.idle and not self._answering
+
+    def leave(self) -> None:
+        """Go on over another line, at once."""
+        if self.life.state == "open":
+            self.life.restart("the server is about to end")
 
     def ask_now(self, route: str, payload: Any, answered: Callable[[Heard], None]) -> bool:
         """Ask what the protocol's own parts want to know, before all that waits; never answered
@@ -239,7 +253,7 @@ class Desk:
     def _go_on(self) -> None:
         """Send what waits, as far as the server takes it."""
         waiting = self._ledger.waiting
-        while waiting and not self._busy():
+        while waiting and not self._busy() and not self._leaving.closed:
             if not self._write(next(iter(waiting.values()))):
                 return
 
@@ -248,6 +262,7 @@ class Desk:
         if not call.live:
             return
         self._ledger.end(call)
+        self._leaving.look()
         if call.sent and self.life.line is not None:
             self.life.line.send(f'{{"uuid":"{call.uuid}","route":"$cancel"}}')
             if self._ledger.waiting:
@@ -330,6 +345,7 @@ class Desk:
     def changed(self, state: State, end: End | None) -> None:
         if end is not None:
             self.session = None
+            self._leaving.over()
             self._end_tasks()
             for call in self._ledger.lost(state == "closed"):
                 call.fail(self.gone(call.sent))
@@ -394,6 +410,8 @@ class Desk:
                 self._go_on()
         elif step is not None:
             self._aside(step)
+        if self._leaving.closed:
+            self._leaving.look()
 
     def _for_a_call(self, step: Any) -> None:
         try:
@@ -418,11 +436,14 @@ class Desk:
                 # Whoever subscribes by hand finds its events among the pushes.
                 if not self.topics.heard(frame):
                     safely(self._pushed, frame)
+            case Draining(frame=frame):
+                self._leaving.told(frame)
             case Asked(frame=frame):
                 self._answer(frame)
             case Dropped(uuid=uuid):
                 if (task := self._answering.pop(uuid, None)) is not None:
                     task.cancel()
+                    self._leaving.look()
             case Complained(frame=frame):
                 logger.warning("the server could not read a frame: %s", escaped(frame.status))
 
@@ -436,6 +457,7 @@ class Desk:
         # On the next line the same uuid may be another call by now.
         if self._answering.get(uuid) is task:
             del self._answering[uuid]
+            self._leaving.look()
 
     async def _answered(self, frame: Heard, line: Line) -> None:
         # On this line only: to the server, the next one is somebody else.

@@ -36,7 +36,7 @@ class Session(msgspec.Struct, frozen=True):
 
 def hello(uuid: str, token: str | None) -> str:
     """The frame of `$hello`."""
-    payload: Header = {"protocol": 1, "client": "python", "features": ["calls"]}
+    payload: Header = {"protocol": 1, "client": "python", "features": ["calls", "drain"]}
     if token is not None:
         payload["token"] = token
     return encode(Request(uuid, "$hello", {}, payload)).decode()

@@ -19,6 +19,9 @@ from .._wire import Header, Uuid, is_ours
 MOST: int = 2**31
 """More items than anybody has on the way: the window of those who set none."""
 
+MOST_TOLD = 1024
+"""Requests of which nobody awaits the answer, that are remembered until it comes."""
+
 
 class Heard(msgspec.Struct, gc=False):
     """A frame as it came; its payload is still text, until somebody wants it."""
@@ -123,6 +126,12 @@ class Followed(msgspec.Struct, frozen=True, gc=False):
     frame: Heard
 
 
+class Draining(msgspec.Struct, frozen=True, gc=False):
+    """The server wants us to go on over another line."""
+
+    frame: Heard
+
+
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """A call of the server: wants an answer under its uuid."""
 
@@ -141,14 +150,26 @@ class Complained(msgspec.Struct, frozen=True, gc=False):
     frame: Heard
 
 
-Step = Final | Item | Progressed | Broken | Pushed | Followed | Asked | Dropped | Complained | None
+Step = (
+    Final
+    | Item
+    | Progressed
+    | Broken
+    | Pushed
+    | Followed
+    | Draining
+    | Asked
+    | Dropped
+    | Complained
+    | None
+)
 """What a frame leads to. Most that is for no live call is an answer too late, and nobody's."""
 
 
 class Ledger:
     """Which calls live. `limit` bounds those that wait to be sent."""
 
-    __slots__ = ("_calls", "_limit", "in_flight", "waiting")
+    __slots__ = ("_calls", "_limit", "_told", "in_flight", "waiting")
 
     def __init__(self, limit: int) -> None:
         self._calls: dict[Uuid | None, Call] = {}
@@ -158,6 +179,13 @@ class Ledger:
         """Those that are yet to be sent, oldest first."""
         self.in_flight = 0
         """How many of those that count are sent and not answered."""
+        self._told: set[Uuid | None] = set()
+        """Those that nobody awaits the answer of, and which the server works on perhaps."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether the server has answered all that was sent, wanted or not."""
+        return len(self._calls) == len(self.waiting) and not self._told
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -179,6 +207,8 @@ class Ledger:
             self.in_flight += 1
         if call.oneway:
             self._take_out(call)
+            if len(self._told) < MOST_TOLD:
+                self._told.add(call.uuid)
 
     def end(self, call: Call) -> None:
         """Wait no longer for its answer. Twice is harmless."""
@@ -195,6 +225,7 @@ class Ledger:
 
     def lost(self, all_of_them: bool) -> list[Call]:
         """Take out what a lost line ends: whatever was sent, as nobody knows how far it came."""
+        self._told.clear()
         lost = [call for call in self._calls.values() if all_of_them or call.sent]
         for call in lost:
             self.end(call)
@@ -205,6 +236,8 @@ class Ledger:
         # Strictly by string: 7 is not "7", and our uuids are strings.
         call = self._calls.get(frame.uuid)
         if call is None or not call.sent or frame.route == "PONG":
+            if self._told and not frame.route:
+                self._told.discard(frame.uuid)
             return _unasked(frame)
         if frame.status == Status.PENDING and (call.streams or call.progress):
             seq = _seq_of(frame) if call.streams else None
@@ -248,7 +281,9 @@ def _unasked(frame: Heard) -> Step:
         return Followed(frame)
     # Names that start with $ belong to the protocol, whichever of them we know.
     if route == "PONG" or route[0] == "$":
-        return Dropped(str(uuid)) if calls and route == "$cancel" else None
+        if calls and route == "$cancel":
+            return Dropped(str(uuid))
+        return Draining(frame) if uuid == "#" and route == "$drain" else None
     return Asked(frame) if calls else Pushed(frame)
 
 

@@ -99,9 +99,9 @@ class Life:
         self._task = asyncio.create_task(self._run(), name="observable socket")
         self._set("connecting")
 
-    def restart(self) -> None:
+    def restart(self, why: str = "reconnect") -> None:
         """Leave the line, if there is one, and open a fresh one at once."""
-        self._leave("waiting", End(1000, "reconnect"))
+        self._leave("waiting", End(1000, why))
         self.start()
 
     async def stop(self, code: int, reason: str) -> None:
