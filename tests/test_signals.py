@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastapi_observable_socket._signals import Signals
+from fastapi_observable_socket._signals import ECHO, Signals
 
 Run = Callable[..., Any]
 
@@ -64,16 +64,27 @@ def test_the_first_signal_is_handed_on_behind_the_jobs(run: Run, heard: list[int
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_one_goes_straight_through(run: Run, heard: list[int], first: int, again: int):
+@pytest.mark.parametrize(
+    ("again", "seconds", "echo"),
+    [
+        (signal.SIGINT, 0, False),
+        (signal.SIGINT, 60, False),
+        (signal.SIGTERM, ECHO + 1, False),
+        (signal.SIGTERM, ECHO - 1, True),
+    ],
+)
+def test_a_second_one_goes_straight_through_and_an_echo_with_the_first(
+    run: Run, heard: list[int], first: int, again: int, seconds: float, echo: bool
+):
+    now = [100.0]
+
     async def main() -> None:
-        signals, job = Signals(), Work()
+        signals, job = Signals(lambda: now[0]), Work()
         signals.add(job, job)
         signal.raise_signal(first)
         await job.begun.wait()
+        now[0] += seconds
         signal.raise_signal(again)
-        # A supervisor says by SIGTERM what a terminal has said by SIGINT.
-        echo = (first, again) == (signal.SIGINT, signal.SIGTERM)
         assert heard == ([] if echo else [again])
         job.may_end.set()
         await turns()

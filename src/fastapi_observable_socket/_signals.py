@@ -8,6 +8,7 @@ end only after that. So the first signal is heard here, and handed on when the j
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Final
@@ -18,18 +19,23 @@ ENDING: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
 
+ECHO: Final = 2.0
+"""Seconds in which a SIGTERM is no second signal: a supervisor repeats to its workers what they
+have heard themselves, from a terminal or from whoever signals all processes of a service."""
+
 Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Signals:
     """Jobs that are done, all at the same time, between the first signal and its handler.
 
-    A second one goes straight through. Not the SIGTERM, though, that a supervisor sends its
-    workers after the Ctrl-C of a terminal, which they have heard themselves: that is the same
-    wish, and handed on with the first.
+    A second one goes straight through, unless it is an echo of the first: that is handed on
+    with it. `clock` tells seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = 0.0
         self._jobs: dict[object, Job] = {}
         self._uses: dict[object, int] = {}
         self._before: dict[int, Any] = {}
@@ -83,14 +89,17 @@ class Signals:
                 signal.signal(number, handler)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        loop = self._loop
-        again = number in self._came or (bool(self._came) and number == signal.SIGINT)
+        loop, first = self._loop, not self._came
         self._came.append(number)
-        if again or self._through or loop is None or not loop.is_running():
+        if self._through or loop is None or not loop.is_running():
             self._through = True
             self._hand_on(number, frame)
-        elif len(self._came) == 1:
+        elif first:
+            self._since = self._clock()
             loop.call_soon_threadsafe(self._begin)
+        elif number == signal.SIGINT or self._clock() - self._since > ECHO:
+            self._through = True
+            self._hand_on(number, frame)
 
     def _begin(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._do())
