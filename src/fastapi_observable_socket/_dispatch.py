@@ -26,6 +26,7 @@ from ._errors import (
     Internal,
     RequestFailed,
     TooManyItems,
+    of_broker,
 )
 from ._flow import Flow
 from ._log import failure
@@ -199,7 +200,8 @@ class Dispatcher:
             status = Status.FORBIDDEN if final else Status.INTERNAL_SERVER_ERROR
             payload = http_payload(status, error.reason or "the connection is being closed")
             return encode(Response(uuid, status, {}, payload)).decode()
-        return self._failed(call, error)
+        broken = of_broker(error)
+        return self._failed(call, error) if broken is None else self._refusal(call, broken)
 
     def _refusal(self, call: Call, error: RequestFailed) -> str:
         if error.status >= 500:

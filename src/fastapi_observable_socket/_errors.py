@@ -17,7 +17,8 @@ What can go wrong, each with the answer it deserves.
     ├── Internal              500  a handler or a hook failed
     ├── Unserialisable        500  the result is not JSON
     ├── ResponseTooLarge      500  the result is longer than allowed
-    ├── Unavailable           503  `authenticate` cannot tell just now
+    ├── Unavailable           503  `authenticate` cannot tell just now, or a broker is away
+    ├── Doubtful              503  a broker did not say whether it did what it was asked
     └── HandlerTimeout        504  the handler took too long
     SocketError               a call to the other end that brought no result
     ├── ResponseError         the other end answered, and not with a 2xx
@@ -34,6 +35,8 @@ Errors know their status and their machine word, never frames.
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._status import Status
+from .backends._backend import Unavailable as Away
+from .backends._backend import Uncertain
 
 if TYPE_CHECKING:
     from .backends._backend import Position
@@ -129,6 +132,19 @@ class ResponseTooLarge(RequestFailed):
 class Unavailable(RequestFailed):
     status = Status.SERVICE_UNAVAILABLE
     code = "unavailable"
+
+
+class Doubtful(Unavailable):
+    code = "uncertain"
+
+
+def of_broker(error: BaseException) -> RequestFailed | None:
+    """What a broker's error means to a peer; None for any other."""
+    if isinstance(error, Away):
+        return Unavailable("the broker of this server is away just now")
+    if isinstance(error, Uncertain):
+        return Doubtful("it is not known whether this was done: the broker did not answer")
+    return None
 
 
 class HandlerTimeout(RequestFailed):
