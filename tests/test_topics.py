@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from starlette.websockets import WebSocket
 
 from fastapi_observable_socket import SignatureError, SocketRouter
-from fastapi_observable_socket.backends import MemoryBackend, Position
+from fastapi_observable_socket.backends import MemoryBackend, Position, Unavailable, Uncertain
 from fastapi_observable_socket.testing import SocketTestClient
 
 
@@ -90,7 +91,7 @@ def test_those_who_may_not_are_refused(run):
     run(main())
 
 
-@pytest.mark.parametrize("name", ["@u:1", "#x", "$sub", "PING", "PONG"])
+@pytest.mark.parametrize("name", ["@u:1", "#x", "$sub", "PING", "PONG", "7", "007"])
 def test_a_pattern_for_any_name_opens_no_reserved_one(name, run):
     async def main():
         router = SocketRouter()
@@ -167,6 +168,110 @@ def test_many_topics_are_resumed_by_one_frame(run):
             assert answer.payload["topics"][0]["missed"][0]["payload"] == 1
             await router.publish("orders/2", Order(number=2))
             assert (await client.receive())["route"] == "orders/2"
+
+    run(main())
+
+
+def test_one_that_cannot_be_is_answered_by_itself(run):
+    async def main():
+        async with SocketTestClient(shop()) as client:
+            wanted = [{"topic": ""}, 7, {"topic": "news", "recover": 1}, {"topic": "news"}, {}]
+            answer = await client.request("$sub", {"topics": [*wanted, {"topic": "7"}]})
+            told = [(t["topic"], t["status"]) for t in answer.payload["topics"]]
+            assert told[:3] == [("", 400), (None, 400), ("news", 400)]
+            assert told[3:] == [("news", 200), (None, 400), ("7", 404)]
+            wrong = answer.payload["topics"][2]
+            assert wrong["code"] == "bad_request"
+            assert wrong["detail"][0]["loc"] == ["payload", "topics", 2, "recover"]
+            assert (await client.request("$sub", {"topics": [{}] * 1001})).status == 400
+            assert (await client.request("$sub", {"topics": "news"})).status == 400
+
+    run(main())
+
+
+def test_many_topics_are_joined_at_the_same_time_so_many_at_most(run):
+    async def main():
+        router, inside, peak, door = SocketRouter(), 0, 0, asyncio.Event()
+
+        @router.topic("t/{n}")
+        async def t(n: int) -> bool:
+            nonlocal inside, peak
+            inside += 1
+            peak = max(peak, inside)
+            if inside == 32:
+                door.set()
+            await door.wait()
+            inside -= 1
+            return n != 50
+
+        async with SocketTestClient(router) as client:
+            wanted = [{"topic": f"t/{n}"} for n in range(100)]
+            answer = await client.request("$sub", {"topics": wanted})
+            told = [(t["topic"], t["status"]) for t in answer.payload["topics"]]
+            assert told == [(f"t/{n}", 403 if n == 50 else 200) for n in range(100)]
+            assert peak == 32
+
+    run(main())
+
+
+def test_functions_that_take_the_socket_are_asked_one_after_the_other(run):
+    async def main():
+        router, inside = SocketRouter(), []
+
+        async def alone(n):
+            assert not inside
+            inside.append(n)
+            await asyncio.sleep(0)
+            inside.remove(n)
+
+        @router.topic("t/{n}")
+        async def t(n: int, ws: WebSocket) -> bool:
+            await alone(n)
+            return True
+
+        @router.topic("s/{n}")
+        async def s(n: int, socket: WebSocket) -> int:
+            await alone(n)
+            return n
+
+        async with SocketTestClient(router) as client:
+            wanted = [{"topic": f"{name}/{n}"} for n in range(20) for name in "ts"]
+            answer = await client.request("$sub", {"topics": wanted})
+            assert {t["status"] for t in answer.payload["topics"]} == {200}
+
+    run(main())
+
+
+def test_of_many_topics_no_more_than_may_be_are_joined(run):
+    async def main():
+        router = shop(max_topics=5)
+        async with SocketTestClient(router) as client:
+            wanted = [{"topic": f"orders/{n}"} for n in range(20, 40)]
+            answer = await client.request("$sub", {"topics": wanted})
+            statuses = [t["status"] for t in answer.payload["topics"]]
+            assert (statuses.count(200), statuses.count(403)) == (5, 15)
+            joined = [t["topic"] for t in answer.payload["topics"] if t["status"] == 200]
+            assert sorted(router._topics.hub.topics()) == sorted(joined)
+
+    run(main())
+
+
+def test_of_a_cancelled_sub_of_many_none_is_left(run):
+    async def main():
+        router, arrived = shop(), asyncio.Event()
+
+        @router.topic("slow")
+        async def slow() -> bool:
+            arrived.set()
+            await asyncio.Event().wait()
+
+        async with SocketTestClient(router) as client:
+            wanted = [{"topic": "news"}, {"topic": "slow"}]
+            await client.push("$sub", {"topics": wanted}, uuid="s")
+            await asyncio.wait_for(arrived.wait(), 5)
+            await client.push("$cancel", uuid="s")
+            assert (await client.receive())["status"] == 499
+            assert list(router._topics.hub.topics()) == []
 
     run(main())
 
@@ -315,6 +420,42 @@ def test_clients_publish_where_the_topic_lets_them(run):
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("error", "code"), [(Unavailable, "unavailable"), (Uncertain, "uncertain")]
+)
+def test_a_broker_that_is_away_is_no_fault_of_the_handlers(error, code, run):
+    class Broken(MemoryBackend):
+        async def publish(self, *arguments, **options):
+            raise error("no answer")
+
+        async def subscribe(self, topics):
+            raise Unavailable("no answer")
+
+    async def main():
+        router = shop(backend=Broken())
+
+        @router.route("say")
+        async def say(payload):
+            await router.publish("cursors", payload)
+
+        @router.route("count")
+        async def count(payload: int) -> AsyncIterator[int]:
+            yield 1
+            await router.publish("cursors", payload)
+
+        async with SocketTestClient(router) as client:
+            event = {"topic": "cursors", "payload": 1}
+            for route, payload in (("say", 1), ("count", 1), ("$pub", event)):
+                answer = await client.request(route, payload)
+                assert (answer.status, answer.payload["code"]) == (503, code), route
+            answer = await sub(client, "news")
+            assert (answer.status, answer.payload["code"]) == (503, "unavailable")
+            many = await client.request("$sub", {"topics": [{"topic": "news"}]})
+            assert many.payload["topics"][0]["status"] == 503
+
+    run(main())
+
+
 # --- publishing by the server
 
 
@@ -329,6 +470,7 @@ def test_clients_publish_where_the_topic_lets_them(run):
         ("$sub", 1, ValueError),
         ("#news", 1, ValueError),
         ("@u:1", 1, ValueError),
+        ("7", 1, ValueError),
     ],
 )
 def test_what_cannot_be_published_is_told(topic, event, error, run):
@@ -467,11 +609,23 @@ def test_of_many_events_the_latest_is_told_so_often(run):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["", "$sub", "PING", "#x", "@x", "a{b", "a}b", "{a}/{a}", "{1}"]
+    "pattern", ["", "$sub", "PING", "#x", "@x", "a{b", "a}b", "{a}/{a}", "{1}", "7", "42"]
 )
 def test_a_name_that_no_topic_can_have_is_refused(pattern):
     with pytest.raises(ValueError, match="topic"):
         SocketRouter().topic(pattern)(lambda: True)
+
+
+def test_names_of_digits_alone_are_those_of_the_servers_calls():
+    async def by_number(n: int) -> bool:
+        return True
+
+    router = SocketRouter()
+    for pattern in ("{n}", "1{n}", "{n}2"):
+        with pytest.raises(ValueError, match="digits"):
+            router.topic(pattern)(by_number)
+    router.topic("n/{n}")(by_number)
+    router.topic("{n}.txt")(by_number)
 
 
 def test_a_topic_is_declared_once():

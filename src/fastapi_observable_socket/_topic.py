@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from fastapi import params
 from pydantic import TypeAdapter, ValidationError
+from starlette.websockets import WebSocket
 
 from ._call import Call
 from ._depends import Compiler, Getter, Overrides, Step, misfit
@@ -66,7 +67,11 @@ class Topic:
         self._regex, self.path = _pattern(definition.pattern)
         self._events = self._adapter("event", definition.event)
         self._fits: dict[str, TypeAdapter[Any]] = {}
+        self._numbers: set[str] = set()
+        self.takes_socket = False
+        """Whether its functions are given the socket, and may keep on it what is not shared."""
         self._plans = self._compiled({})
+        self._check_more_than_digits()
         kind = returned(definition.function, definition.names)
         self.snapshots = kind not in (EMPTY, bool, None, type(None), bool | None)
         """Whether the function returns the state of things, and not only whether one may."""
@@ -120,17 +125,30 @@ class Topic:
         if isinstance(p.marker, params.Depends):
             return compiler.dependency(p, function, steps)
         if p.name in self.path and p.marker is None:
+            if p.base is int:
+                self._numbers.add(p.name)
             self._fits[p.name] = adapter(str if p.annotation is EMPTY else p.annotation) or (
                 self._fail(function, p.name, "has a type that cannot come from a topic's name")
             )
             return _from_path(p.name)
         found = compiler.common(p, function) or BY_NAME.get(p.name)
+        if p.is_a(WebSocket) or found in (BY_NAME["ws"], BY_NAME["websocket"]):
+            self.takes_socket = True
         if found is None and p.default is EMPTY:
             known = ", ".join([*self.path, *BY_NAME])
             self._fail(function, p.name, f"is unknown here: mark it with Depends, or take {known}")
         return found
 
     # --- names
+
+    def _check_more_than_digits(self) -> None:
+        pattern = self.definition.pattern
+        shape = _parameter.sub(lambda p: "0" if p[1] in self._numbers else "x", pattern)
+        if _digits.fullmatch(shape):
+            raise ValueError(
+                f"topic {pattern!r} has names of digits alone, which no topic can have: put "
+                f"something before them, such as 'orders/{pattern}'"
+            )
 
     def match(self, name: str) -> dict[str, Any] | None:
         """The path parameters in `name`; None where it is none of this topic."""
@@ -220,6 +238,7 @@ def _from_path(name: str) -> Getter:
     return lambda call: call.hydrated[name]
 
 
+_digits = re.compile(r"[0-9]+")
 _parameter = re.compile(r"\{([A-Za-z_]\w*)(:path)?\}")
 
 
@@ -249,13 +268,16 @@ def check_topic(name: Any) -> None:
     """Raises `ValueError` for what cannot be the name of a topic."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_TOPIC:
         raise ValueError(f"a topic's name has 1 to {MAX_TOPIC} characters, not {name!r}")
+    if _digits.fullmatch(name):
+        raise ValueError(f"topic {name!r} needs more than digits, such as 'orders/{name}'")
     if not is_open(name):
         raise ValueError(f"topic {name!r} is reserved for the protocol")
 
 
 def is_open(name: str) -> bool:
-    """Whether a name may be an application's: others are the protocol's, or the hub's own."""
-    return not (is_reserved(name) or name[:1] in ("#", "@"))
+    """Whether a name may be an application's: others are the protocol's, or the hub's own; and
+    the events of one with digits alone would have the uuids of the server's calls."""
+    return not (is_reserved(name) or name[:1] in ("#", "@") or _digits.fullmatch(name))
 
 
 def same_shape(one: str, other: str) -> bool:

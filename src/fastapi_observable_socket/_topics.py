@@ -4,39 +4,36 @@ The topics of one router: between what clients ask for and the hub.
 Knows how events look on the wire; each is written once, for all who get it.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from ._call import Call, Shared
-from ._errors import BadRequest, Forbidden, NotFound, RequestFailed, Unavailable
+from ._depends import misfit
+from ._errors import BadRequest, Forbidden, Internal, NotFound, RequestFailed, of_broker
 from ._hub import Attached, Hub
 from ._log import failure
 from ._status import Status
 from ._topic import MAX_TOPIC, Topic, check_topic, is_open
 from ._wire import encode
 from .backends._backend import Message, Position, Receipt
-from .backends._backend import Unavailable as Away
-from .backends._backend import Uncertain as NotSure
 
 RELOAD_WITHIN = 5.0
 """Seconds over which clients that lost events are asked to spread their reloading, at most."""
 
 
+AT_ONCE = 32
+"""Topics of one frame that are joined at the same time."""
+
+
 class TooManyTopics(Forbidden):
     code = "topic_limit"
-
-
-class TopicUnavailable(Unavailable):
-    """The broker is away: nothing was stored."""
-
-
-class TopicUncertain(Unavailable):
-    code = "uncertain"
 
 
 class Recover(BaseModel):
@@ -52,11 +49,35 @@ class Wanted(BaseModel):
 
 
 class WantedMany(BaseModel):
-    topics: list[Wanted] = Field(max_length=1000)
+    """Many. Each is looked at by itself: one that cannot be is not the others' fault."""
+
+    topics: list[Any] = Field(max_length=1000)
 
 
 class Unwanted(BaseModel):
     topic: str
+
+
+class _Asked:
+    """One `$sub` while it is answered: `made` is what came of it by now."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.few = asyncio.Semaphore(AT_ONCE)
+        self.made: list[Subscription] = []
+        self._turn = asyncio.Lock()
+
+    def turn(self, topic: Topic) -> AbstractAsyncContextManager[Any]:
+        """Functions that are given the socket run one after the other, as handlers do."""
+        return self._turn if topic.takes_socket else nullcontext()
+
+
+def _wanted(item: Any, number: int) -> Wanted:
+    """One of many topics. Raises `BadRequest`."""
+    try:
+        return Wanted.model_validate(item)
+    except ValidationError as error:
+        raise misfit(error, "payload", "topics", number) from None
 
 
 class Subscription:
@@ -147,46 +168,69 @@ class Topics:
 
     async def sub(self, payload: WantedMany | Wanted, call: Call) -> Any:
         """`$sub`: one topic, answered by itself; or many, answered one by one in a list."""
+        frame = _Asked(call)
         if isinstance(payload, Wanted):
-            return await self._subscribe(payload, call)
-        return {"topics": [await self._subscribed(wanted, call) for wanted in payload.topics]}
-
-    async def _subscribed(self, wanted: Wanted, call: Call) -> dict[str, Any]:
+            return await self._subscribe(payload, frame)
         try:
-            joined = await self._subscribe(wanted, call)
-            return {"topic": wanted.topic, "status": Status.OK, **joined}
-        except RequestFailed as error:
-            status, message, code = error.status, str(error), error.code
-        except HTTPException as refused:
-            status, message, code = refused.status_code, str(refused.detail), "refused"  # type: ignore[assignment]
-        except Exception as broken:
-            failure("a topic could not be joined", broken, topic=wanted.topic)
-            status, message, code = Status.INTERNAL_SERVER_ERROR, "internal error", "internal"
-        return {"topic": wanted.topic, "status": status, "message": message, "code": code}
+            async with asyncio.TaskGroup() as group:
+                joining = [
+                    group.create_task(self._subscribed(wanted, n, frame))
+                    for n, wanted in enumerate(payload.topics)
+                ]
+        except BaseException:
+            for subscription in frame.made:  # its client will not hear of them
+                self._drop(subscription.topic, subscription, call.shared)
+            raise
+        return {"topics": [task.result() for task in joining]}
 
-    async def _subscribe(self, wanted: Wanted, call: Call) -> dict[str, Any]:
-        name = wanted.topic
+    async def _subscribed(self, item: Any, number: int, frame: "_Asked") -> dict[str, Any]:
+        """What one of many is answered, whatever becomes of it."""
+        name = item.get("topic") if isinstance(item, dict) else None
+        try:
+            async with frame.few:
+                joined = await self._subscribe(_wanted(item, number), frame)
+            return {"topic": name, "status": Status.OK, **joined}
+        except HTTPException as refused:
+            told = {"message": str(refused.detail), "code": "refused"}
+            return {"topic": name, "status": refused.status_code, **told}
+        except Exception as error:
+            failed = error if isinstance(error, RequestFailed) else of_broker(error)
+            if failed is None:
+                failure("a topic could not be joined", error, topic=name)
+                failed = Internal("internal error")
+        told = {"message": str(failed), "code": failed.code}
+        if failed.detail is not None:
+            told["detail"] = failed.detail
+        return {"topic": name, "status": failed.status, **told}
+
+    async def _subscribe(self, wanted: Wanted, frame: "_Asked") -> dict[str, Any]:
+        name, call = wanted.topic, frame.call
         topic, path = self.find(name)
-        mine = call.shared.subscriptions
-        if name not in mine and len(mine) >= self._max_topics:
-            raise TooManyTopics(f"a connection listens to at most {self._max_topics} topics")
+        self._check_room(name, call.shared.subscriptions)
         since = None
         if wanted.recover is not None and topic.keep is not None:
             since = Position(wanted.recover.epoch, wanted.recover.offset)
         if not topic.snapshots:
-            await topic.admit(call, path, False)
+            async with frame.turn(topic):
+                await topic.admit(call, path, False)
         subscription = Subscription(name, call.shared.connection.push_text, self._frame_of)
         attached = await self._attached(topic, name, subscription, since, call.shared)
         state = None
         try:
             if topic.snapshots:
                 # Read only now, when nothing can come between it and the events.
-                state = await topic.admit(call, path, not attached.recovered)
+                async with frame.turn(topic):
+                    state = await topic.admit(call, path, not attached.recovered)
         except BaseException:
             self._drop(name, subscription, call.shared)
             raise
+        frame.made.append(subscription)
         call.open_stack().callback(subscription.release)
         return _joined(attached, state, topic.snapshots and not attached.recovered)
+
+    def _check_room(self, name: str, mine: Mapping[str, Any]) -> None:
+        if name not in mine and len(mine) >= self._max_topics:
+            raise TooManyTopics(f"a connection listens to at most {self._max_topics} topics")
 
     async def _attached(
         self,
@@ -197,19 +241,22 @@ class Topics:
         shared: Shared,
     ) -> Attached:
         def joined(attached: Attached) -> None:
-            before = shared.subscriptions.get(name)
+            self._check_room(name, mine)  # others may have been joined meanwhile
+            before = mine.get(name)
             if before is not None:
                 self.hub.detach(name, before)
             subscription.begin(attached.position)
-            shared.subscriptions[name] = subscription
+            mine[name] = subscription
             if shared.connection.closed is not None:
                 self.leave(shared)
 
+        mine = shared.subscriptions
+        rate = topic.definition.conflate
         try:
-            rate = topic.definition.conflate
             return await self.hub.attach(name, subscription, since, joined, rate)
-        except Away:
-            raise TopicUnavailable("topics are not available just now") from None
+        except TooManyTopics:
+            self.hub.detach(name, subscription)
+            raise
 
     async def unsub(self, payload: Unwanted, call: Call) -> dict[str, Any]:
         """`$unsub`: ends it, if it is there."""
@@ -233,10 +280,6 @@ class Topics:
             receipt = await self._publish(topic, name, data, message_id, 5.0)
         except ValueError as error:
             raise BadRequest(str(error)) from None
-        except Away:
-            raise TopicUnavailable("topics are not available just now") from None
-        except NotSure:
-            raise TopicUncertain("it is not known whether the event was stored") from None
         position = receipt.position
         return {} if position is None else {"epoch": position.epoch, "offset": position.offset}
 
