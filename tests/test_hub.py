@@ -642,3 +642,138 @@ def test_nothing_that_was_held_back_is_told_behind_a_gap(hub_run):
         assert ear.data == [0, 4]
 
     hub_run(main)
+
+
+# --- between processes
+
+
+def test_what_is_watched_is_heard_and_its_history_is_nobodys_business(hub_run):
+    async def main(hub, broker):
+        ears = {f"@u:{n}": Ear() for n in range(600)}
+        for topic, ear in ears.items():
+            hub.watch(topic, ear)
+        await eventually(lambda: all(c.joined for c in hub._channels.values()))
+        assert broker.asked == ["subscribe", "subscribe"]
+        assert not broker._histories
+        for n, topic in enumerate(ears):
+            assert (await hub.publish(topic, b"%d" % n, None)).receivers == 1
+        assert [ear.data for ear in ears.values()] == [[n] for n in range(600)]
+
+    hub_run(main)
+
+
+def test_what_nobody_watches_any_more_is_left_at_once(hub_run):
+    async def main(hub, broker):
+        a, b = Ear(), Ear()
+        hub.watch("@u:1", a)
+        hub.watch("@u:1", b)
+        await hub.settled("@u:1")
+        hub.detach("@u:1", a)
+        await settled()
+        assert (await hub.publish("@u:1", b"1", None)).receivers == 1
+        hub.detach("@u:1", b)
+        hub.detach("@u:1", b)
+        await eventually(lambda: not hub._channels)
+        assert (await hub.publish("@u:1", b"2", None)).receivers == 0
+        assert (a.data, b.data) == ([], [1])
+
+    hub_run(main, linger=60)
+
+
+def test_who_comes_and_goes_all_the_time_is_heard_of_at_last(hub_run):
+    async def main(hub, broker):
+        ear, chance = Ear(), random.Random(7)
+        for n in range(300):
+            if chance.random() < 0.5:
+                hub.watch("@u:1", ear)
+            else:
+                hub.detach("@u:1", ear)
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0)
+        hub.watch("@u:1", ear)
+        await hub.settled("@u:1")
+        assert (await hub.publish("@u:1", b"1", None)).receivers == 1
+        assert ear.data == [1]
+        hub.detach("@u:1", ear)
+        await eventually(lambda: not broker._subscribed)
+
+    hub_run(main)
+
+
+def test_watching_waits_for_a_broker_that_is_away(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.publish("t", b"0", KEEP)
+        broker.go()
+        hub.watch("@u:1", ear)
+        await settled()
+        broker.come()
+        await eventually(lambda: hub._channels["@u:1"].joined)
+        broker.go()
+        broker.come()
+        await hub.settled("@u:1")
+        await hub.publish("@u:1", b"1", None)
+        assert (ear.data, ear.gaps) == ([1], [])
+
+    hub_run(main)
+
+
+def test_watching_goes_on_where_the_broker_refuses_at_first(hub_run):
+    async def main(hub, broker):
+        ear = Ear()
+        await hub.publish("t", b"0", KEEP)
+        broker.away = True
+        hub.watch("@u:1", ear)
+        await settled()
+        broker.away = False
+        await eventually(lambda: hub._channels["@u:1"].joined)
+
+    hub_run(main)
+
+
+def test_watching_goes_on_where_the_way_could_not_be_begun(hub_run, caplog):
+    async def main(hub, broker):
+        ear, start = Ear(), broker.start
+
+        async def fails(*arguments):
+            broker.start = start
+            raise OSError("no way")
+
+        broker.start = fails
+        hub.watch("@u:1", ear)
+        await eventually(lambda: hub._channels["@u:1"].joined)
+
+    hub_run(main)
+    assert "could not be begun" in caplog.text
+
+
+def test_one_topic_that_cannot_be_joined_is_not_the_others_fault(hub_run):
+    async def main(hub, broker):
+        subscribe = broker.subscribe
+
+        async def refusing(topics):
+            if "bad" in topics:
+                raise Unavailable("not this one")
+            await subscribe(topics)
+
+        broker.subscribe = refusing
+        ears = [Ear() for _ in range(20)]
+        coming = [hub.attach("bad" if n == 7 else f"t{n}", ear) for n, ear in enumerate(ears)]
+        ends = await asyncio.gather(*coming, return_exceptions=True)
+        assert [n for n, end in enumerate(ends) if isinstance(end, Unavailable)] == [7]
+
+    hub_run(main)
+
+
+def test_two_hubs_at_one_backend_are_told_so(run):
+    async def main():
+        broker = Broker()
+        one, other = Hub(broker), Hub(broker)
+        await one.attach("t", Ear())
+        with pytest.raises(RuntimeError, match="in use"):
+            await other.publish("t", b"0", KEEP)
+        await one.close()
+        await other.publish("t", b"0", KEEP)
+        await other.close()
+
+    run(main())

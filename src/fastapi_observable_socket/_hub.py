@@ -9,6 +9,7 @@ gap, never passed over. A listener is called and cannot hold anybody up.
 import asyncio
 import random
 import secrets
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -44,7 +45,11 @@ RETRY = 0.05
 """Seconds before the first new attempt at what the broker did not answer."""
 
 PATIENCE = 5.0
-"""Seconds in which a topic has to be joined, and an event to be published."""
+"""Seconds in which topics have to be joined, and an event to be published."""
+
+AGAIN = 0.3
+"""Seconds, about, before what somebody listens to is asked for again, where the broker is there
+and refused it, or its adapter did not start."""
 
 
 class Listener(Protocol):
@@ -64,20 +69,24 @@ class Attached(NamedTuple):
     recovered: bool
 
 
+NOWHERE = Position("", 0)
+
+
 class Channel:
     """What this process knows of one topic."""
 
     __slots__ = (
+        "_ring",
         "behind",
+        "coming",
         "cursor",
+        "fleeting",
         "joined",
         "latest",
         "linger",
         "listeners",
-        "lock",
         "period",
         "recovery",
-        "ring",
         "seen",
         "told_at",
         "topic",
@@ -86,25 +95,39 @@ class Channel:
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
+        self.fleeting = topic[:1] == "@"
+        """Whether it is one between processes: nothing of it is kept, and nothing asked."""
         self.listeners: dict[Listener, None] = {}
+        self.coming = 0
+        """How many are about to listen."""
         self.joined = False
         """Whether the broker has confirmed that it tells us."""
-        self.cursor = Position("", 0)
+        self.cursor = NOWHERE
         """How far this process has come; without an epoch until that is known."""
-        self.ring: deque[Message] = deque(maxlen=RING)
-        self.waiting: list[Message] = []
+        self._ring: deque[Message] | None = None  # most topics have no event for long
+        self.waiting: list[Message] | None = None
         """What came while the history was being asked."""
         self.behind = False
         """Whether there may be something behind the cursor that was not asked for yet."""
-        self.recovery: asyncio.Task[bool] | None = None
+        self.recovery: asyncio.Task[None] | None = None
         self.linger: asyncio.TimerHandle | None = None
         self.period = 0.0
         """Seconds between two events that are told; of those between, the latest alone is."""
         self.latest: Message | None = None
         self.told_at = -1e9
-        self.lock = asyncio.Lock()
         self.seen = True
         """Whether it has had an event since the last audit."""
+
+    @property
+    def ring(self) -> deque[Message]:
+        """The last events."""
+        if self._ring is None:
+            self._ring = deque(maxlen=RING)
+        return self._ring
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.listeners or self.coming)
 
     def since(self, position: Position) -> list[Message] | None:
         """What came after `position`, if all of it is still here."""
@@ -115,6 +138,21 @@ class Channel:
             return []
         found = [message for message in self.ring if message.offset > offset]
         return found if found and found[0].prev <= offset else None
+
+
+class Batch:
+    """Topics about which the broker is made to agree in one go."""
+
+    __slots__ = ("channels", "done", "refused")
+
+    def __init__(self) -> None:
+        self.channels: dict[Channel, None] = {}
+        self.done = asyncio.Event()
+        self.refused: dict[Channel, Exception] = {}
+
+
+_HUBS: "weakref.WeakKeyDictionary[Any, Hub]" = weakref.WeakKeyDictionary()
+"""Who uses a backend."""
 
 
 class Hub:
@@ -131,20 +169,33 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._era = 0
         """How often the broker has come or gone: what it confirmed before says nothing now."""
+        self._batches: deque[Batch] = deque()
+        self._agreeing: asyncio.Task[None] | None = None
         self.up = False
+        self.on_up: list[Callable[[], None]] = []
+        """Called when the broker is there, or is back, before anything else is asked of it."""
+        self.id = ""
+        """Of this process and this loop; a new one each time the hub begins."""
 
     # --- beginning and ending
 
-    async def _ready(self, timeout: float = PATIENCE) -> None:
-        """Started, by whoever comes first, and whether or not they stay. Raises `Unavailable`."""
+    def _begin(self) -> "asyncio.Task[None]":
+        """Start, unless that was done. Raises `Unavailable` while it is being closed."""
         loop = asyncio.get_running_loop()
         if self._closing and self._loop is loop:
             raise Unavailable("closed")
-        if self._starting is None or self._loop is not loop:
+        if self._loop is not loop:
             self._forget()  # another loop, or another process after a fork: all anew
-            self._loop, self._closing = loop, False
+            self._loop, self._closing, self._starting = loop, False, None
+        if self._starting is None:
+            self.id = secrets.token_urlsafe(9)
             self._starting = self._spawn(self._start())
-        starting = self._starting
+            self._starting.add_done_callback(self._has_started)
+        return self._starting
+
+    async def _ready(self, timeout: float = PATIENCE) -> None:
+        """Started, by whoever comes first, and whether or not they stay. Raises `Unavailable`."""
+        starting = self._begin()
         if not starting.done():
             await asyncio.wait([starting], timeout=timeout)
         if not starting.done() or starting.cancelled():
@@ -153,6 +204,7 @@ class Hub:
 
     async def _start(self) -> None:
         try:
+            self._claim()
             await self._backend.start(self._received, self._changed)
         except BaseException:
             self._starting = None  # the next to come tries again
@@ -160,12 +212,40 @@ class Hub:
         if self._backend.remote and self._starting is not None:
             self._spawn(self._audit())
 
+    def _has_started(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None or self._loop is None or self._starting is not None:
+            return
+        if any(channel.listeners for channel in self._channels.values()):
+            # Nobody waits for an answer who would try again.
+            failure("the way to the broker could not be begun", error)
+            self._loop.call_later(AGAIN, self._start_again)
+
+    def _start_again(self) -> None:
+        if self._loop is asyncio.get_running_loop() and self._channels and not self._closing:
+            self._begin()
+
+    def _claim(self) -> None:
+        """Two hubs at one backend would take each other's messages away, unheard."""
+        try:
+            other = _HUBS.setdefault(self._backend, self)
+        except TypeError:
+            return  # one that cannot be remembered by
+        if other is not self and other._starting is not None and other._loop is self._loop:
+            raise RuntimeError(
+                "this backend is in use: make another of the same address for each router and "
+                "publisher"
+            )
+        _HUBS[self._backend] = self
+
     def _forget(self) -> None:
         for channel in self._channels.values():
             if channel.linger is not None:
                 channel.linger.cancel()
         self._channels.clear()
         self._tasks.clear()
+        self._batches.clear()
+        self._agreeing = None
         self._era += 1
         self.up = False
 
@@ -243,22 +323,39 @@ class Hub:
         await self._ready()
         while self._starting is not None:
             channel = self._channel(topic)
+            channel.coming += 1
             try:
-                async with channel.lock:
-                    if not self._is_known(channel):
-                        continue  # it was given up while we waited for it
-                    if not channel.joined:
-                        await self._join(channel)
-                    attached = await self._missed(channel, since)
-                    if not channel.joined or not self._is_known(channel):
-                        continue  # the broker went away meanwhile
-                    channel.listeners[listener] = None
-                    channel.period = 1 / per_second if per_second else 0.0
-                    joined(attached)
-                    return attached
+                if not channel.joined:
+                    await self._agreed(channel)
+                attached = await self._missed(channel, since)
+                if not channel.joined or not self._is_known(channel):
+                    continue  # the broker went away meanwhile
+                channel.listeners[listener] = None
+                channel.period = 1 / per_second if per_second else 0.0
+                joined(attached)
+                return attached
             finally:
+                channel.coming -= 1
                 self._leave_later(channel)
         raise Unavailable("closed")
+
+    def watch(self, topic: str, listener: Listener) -> None:
+        """Tell `listener` of the events of a topic between processes, from when the broker has
+        confirmed it: at once, or when it is back. Neither waits nor fails; `detach` ends it."""
+        try:
+            self._begin()
+        except Unavailable:
+            return
+        channel = self._channel(topic)
+        channel.listeners[listener] = None
+        if self.up and not channel.joined:
+            self._agree_soon(channel)
+
+    async def settled(self, topic: str) -> None:
+        """Once the broker has confirmed what is watched here of `topic`, if that is on its way."""
+        channel = self._channels.get(topic)
+        if channel is not None and self.up and not channel.joined and channel.wanted:
+            await self._agree_soon(channel).done.wait()
 
     def _is_known(self, channel: Channel) -> bool:
         return self._channels.get(channel.topic) is channel
@@ -281,42 +378,131 @@ class Hub:
 
     def _leave_later(self, channel: Channel) -> None:
         """Unless somebody listens, or comes before."""
-        if channel.listeners or channel.linger is not None or not self._is_known(channel):
+        if channel.wanted or channel.linger is not None or not self._is_known(channel):
             return
-        if self._loop is not None:
+        if channel.fleeting:
+            # At once: how many processes hear of it says whether somebody is there.
+            self._agree_soon(channel)
+        elif self._loop is not None:
             channel.linger = self._loop.call_later(self._linger, self._lingered, channel)
 
     def _lingered(self, channel: Channel) -> None:
         channel.linger = None
-        self._spawn(self._leave(channel))
+        self._agree_soon(channel)
 
-    async def _leave(self, channel: Channel) -> None:
-        async with channel.lock:
-            # Taken again under the lock: somebody may have come meanwhile.
-            if channel.listeners or channel.linger is not None or not self._is_known(channel):
-                return
+    # --- making the broker agree
+
+    def _agree_soon(self, channel: Channel) -> Batch:
+        """By one task, in batches: what is wanted here is joined, what is not is left."""
+        if not self._batches or len(self._batches[-1].channels) >= AT_ONCE:
+            self._batches.append(Batch())
+        batch = self._batches[-1]
+        batch.channels[channel] = None
+        if self._agreeing is None:
+            self._agreeing = self._spawn(self._agree())
+        return batch
+
+    async def _agreed(self, channel: Channel) -> None:
+        """Joined, or to be looked at again. Raises `Unavailable`."""
+        batch = self._agree_soon(channel)
+        await batch.done.wait()
+        if channel in batch.refused:
+            raise Unavailable(str(batch.refused[channel]))
+        if channel.recovery is not None:
+            # Others listened before: who comes now begins behind what they missed.
+            await asyncio.wait([channel.recovery], timeout=PATIENCE)
+
+    async def _agree(self) -> None:
+        me, batch = asyncio.current_task(), None
+        try:
+            while self._batches:
+                batch = self._batches.popleft()
+                await self._settle(batch)
+                batch.done.set()
+        finally:
+            if batch is not None:
+                batch.done.set()
+            if self._agreeing is me:
+                self._agreeing = None
+
+    async def _settle(self, batch: Batch) -> None:
+        known = [channel for channel in batch.channels if self._is_known(channel)]
+        leaving = [c for c in known if not c.wanted and c.linger is None]
+        if leaving:
+            await self._leave(leaving)
+        joining = [c for c in known if c.wanted and not c.joined]
+        try:
+            if joining:
+                await self._join(joining)
+        except Exception as error:
+            if not self.up or len(joining) == 1:
+                self._refused(batch, joining, error)
+            else:
+                await self._join_each(batch, joining)
+
+    async def _leave(self, channels: Sequence[Channel]) -> None:
+        for channel in channels:
             channel.joined = False
             if channel.recovery is not None:
                 channel.recovery.cancel()
-            await self._backend.unsubscribe([channel.topic])
-            # Only now: whoever comes meanwhile waits for the lock, and subscribes after this.
-            self._channels.pop(channel.topic, None)
+        try:
+            if self.up:
+                await self._backend.unsubscribe([channel.topic for channel in channels])
+        except Exception as error:
+            failure("topics could not be left", error)
+        for channel in channels:
+            # Only now: whoever came meanwhile is in another batch, and subscribes after this.
+            if not channel.wanted and self._is_known(channel):
+                del self._channels[channel.topic]
 
-    async def _join(self, channel: Channel) -> None:
-        """Subscribe, and only then read where the topic stands: no event can fall between.
+    async def _join(self, channels: Sequence[Channel]) -> None:
+        """Subscribe, and only then read where the topics stand: no event can fall between.
 
-        Not `joined` after it where the broker went away meanwhile. Raises `Unavailable`.
+        None is `joined` after it where the broker went away meanwhile.
         """
         era = self._era
-        await self._backend.subscribe([channel.topic])
+        kept = [channel for channel in channels if not channel.fleeting]
+        async with asyncio.timeout(PATIENCE):
+            await self._backend.subscribe([channel.topic for channel in channels])
+            topics = [channel.topic for channel in kept]
+            positions = await self._backend.positions(topics) if topics else []
         if era != self._era:
             return
-        channel.joined = True
-        recovery = self._recover_soon(channel)
-        await asyncio.wait([recovery], timeout=PATIENCE)
-        if not recovery.done() or recovery.cancelled() or not recovery.result():
-            channel.joined = False
-            raise Unavailable("the broker does not say where the topic stands")
+        for channel in channels:
+            channel.joined = True  # claimed only once it is so
+        for channel, position in zip(kept, positions, strict=True):
+            self._stands(channel, position)
+
+    async def _join_each(self, batch: Batch, channels: Sequence[Channel]) -> None:
+        """By itself: what is wrong with one is not the others' fault."""
+        for channel in channels:
+            try:
+                await self._join([channel])
+            except Exception as error:
+                self._refused(batch, [channel], error)
+
+    def _refused(self, batch: Batch, channels: Sequence[Channel], error: Exception) -> None:
+        if not isinstance(error, Unavailable | TimeoutError):
+            failure("topics could not be joined", error)
+        for channel in channels:
+            batch.refused[channel] = error
+            if self.up and channel.listeners and self._loop is not None:
+                self._loop.call_later(AGAIN * random.uniform(0.5, 1), self._try_again, channel)
+
+    def _try_again(self, channel: Channel) -> None:
+        if self._is_known(channel) and channel.listeners and not channel.joined:
+            self._agree_soon(channel)
+
+    def _stands(self, channel: Channel, position: Position) -> None:
+        """A topic that is joined stands there, or further."""
+        if channel.cursor.epoch or channel.behind or channel.recovery is not None:
+            if position != channel.cursor:
+                self._recover_soon(channel)
+            return
+        channel.cursor, channel.seen = position, True
+        self._take_waiting(channel)
+
+    # --- what was missed
 
     async def _missed(self, channel: Channel, since: Position | None) -> Attached:
         """What came between `since` and the cursor, as it is when this returns."""
@@ -350,10 +536,12 @@ class Hub:
             self._tell(channel, message)
         elif channel.recovery is None and channel.cursor.epoch:
             self._take(channel, message)
+        elif channel.waiting is None:
+            channel.waiting = [message]
         elif len(channel.waiting) < RING:
             channel.waiting.append(message)
         else:
-            channel.waiting.clear()  # the history has them
+            channel.waiting = None  # the history has them
             channel.behind = True
 
     def _take(self, channel: Channel, message: Message) -> None:
@@ -400,32 +588,32 @@ class Hub:
 
     # --- what is missing
 
-    def _recover_soon(self, channel: Channel) -> "asyncio.Task[bool]":
+    def _recover_soon(self, channel: Channel) -> None:
         """What is there by now and was not told is fetched, or its loss is told."""
         channel.behind = True
         if channel.recovery is None:
             channel.recovery = self._spawn(self._recover(channel))
-        return channel.recovery
 
-    async def _recover(self, channel: Channel) -> bool:
-        """Whether that could be asked."""
+    async def _recover(self, channel: Channel) -> None:
         try:
             while channel.behind:
                 channel.behind = False
-                channel.waiting.clear()  # it is in the history that is asked for now
+                channel.waiting = None  # it is in the history that is asked for now
                 page = await self._persist(
                     lambda: self._backend.history(channel.topic, channel.cursor)
                 )
                 if page is None:
-                    return False
+                    return
                 self._take_page(channel, page)
         finally:
             channel.recovery = None
-        waiting, channel.waiting = channel.waiting, []
-        for message in waiting:
+        self._take_waiting(channel)
+
+    def _take_waiting(self, channel: Channel) -> None:
+        waiting, channel.waiting = channel.waiting, None
+        for message in waiting or ():
             if channel.recovery is None:  # else it is in the history, too
                 self._take(channel, message)
-        return True
 
     async def _persist(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """What the broker answers, at last; None once it is known to be away: everything is
@@ -453,7 +641,7 @@ class Hub:
         known, channel.cursor = channel.cursor, now
         channel.seen = True
         channel.latest = None
-        channel.ring.clear()
+        channel._ring = None
         if not known.epoch or not channel.listeners:
             return
         logger.warning("events of topic %s are lost", escaped(channel.topic))
@@ -470,25 +658,10 @@ class Hub:
         for channel in self._channels.values():
             channel.joined = False
         if up:
-            self._spawn(self._rejoin(self._era))
-
-    async def _rejoin(self, era: int) -> None:
-        wanted = [c for c in self._channels.values() if c.listeners and not c.joined]
-        for start in range(0, len(wanted), AT_ONCE):
-            some = wanted[start : start + AT_ONCE]
-            positions = await self._persist(lambda some=some: self._asked_anew(some))  # type: ignore[misc]
-            if positions is None or era != self._era:
-                return
-            for channel, position in positions:
-                channel.joined = True  # claimed only once it is so
-                if position != channel.cursor:
-                    self._recover_soon(channel)
-
-    async def _asked_anew(self, some: Sequence[Channel]) -> list[tuple[Channel, Position]]:
-        wanted = [channel for channel in some if channel.listeners]
-        topics = [channel.topic for channel in wanted]
-        await self._backend.subscribe(topics)
-        return list(zip(wanted, await self._backend.positions(topics), strict=True))
+            for tell in self.on_up:
+                tell()
+            for channel in list(self._channels.values()):
+                self._agree_soon(channel)
 
     async def _audit(self) -> None:
         while True:
@@ -497,7 +670,7 @@ class Hub:
 
     async def audit(self) -> None:
         """Ask the broker whether topics that seem idle are."""
-        idle = [c for c in self._channels.values() if c.joined and not c.seen]
+        idle = [c for c in self._channels.values() if c.joined and not (c.seen or c.fleeting)]
         for channel in self._channels.values():
             channel.seen = False
         for start in range(0, len(idle), AT_ONCE):
