@@ -35,6 +35,7 @@ ORDER = [
     "_dispatch",
     "_compat",
     "_hub",
+    "_people",
     "_topic",
     "_topics",
     "_subscribe",

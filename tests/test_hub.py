@@ -683,7 +683,7 @@ def test_what_nobody_watches_any_more_is_left_at_once(hub_run):
 def test_who_comes_and_goes_all_the_time_is_heard_of_at_last(hub_run):
     async def main(hub, broker):
         ear, chance = Ear(), random.Random(7)
-        for n in range(300):
+        for _ in range(300):
             if chance.random() < 0.5:
                 hub.watch("@u:1", ear)
             else:

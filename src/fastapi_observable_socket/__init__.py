@@ -6,6 +6,7 @@ from ._errors import (
     ConnectionLostError,
     Gap,
     MisfitError,
+    NotConnected,
     ResponseError,
     SignatureError,
     SocketError,
@@ -13,6 +14,7 @@ from ._errors import (
 )
 from ._handle import Connection, Connections
 from ._identity import Authenticated
+from ._people import User
 from ._plan import (
     AccessCheck,
     DataCheck,
@@ -52,6 +54,7 @@ __all__ = [
     "MessageData",
     "MessageHeader",
     "MisfitError",
+    "NotConnected",
     "Payload",
     "PerConnection",
     "Progress",
@@ -66,4 +69,5 @@ __all__ = [
     "SocketRouter",
     "SocketTimeoutError",
     "Status",
+    "User",
 ]

@@ -23,6 +23,7 @@ What can go wrong, each with the answer it deserves.
     SocketError               a call to the other end that brought no result
     ├── ResponseError         the other end answered, and not with a 2xx
     ├── ConnectionLostError   no answer will come: the connection is gone
+    │   └── NotConnected      the user who was to be asked has none
     ├── SocketTimeoutError    no answer came in time
     ├── QueueFullError        too many calls wait for a connection already
     ├── MisfitError           the answer is not of the type that was asked for
@@ -188,6 +189,14 @@ class ConnectionLostError(SocketError, ConnectionError):
         self.sent = sent
         self.close_code = close_code
         self.reason = reason
+
+
+class NotConnected(ConnectionLostError):
+    """The user who was to be asked has no socket, in no process: nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(False, 1006)
+        self.args = ("the user is connected nowhere",)
 
 
 class SocketTimeoutError(SocketError, TimeoutError):

@@ -167,7 +167,7 @@ class Connection:
         response = await self._answer(route, payload, headers or {}, timeout)
         if not response.ok:
             raise ResponseError(route, response.status, response.headers or {}, response.payload)
-        return response.payload if result is None else _fitted(route, result, response.payload)
+        return response.payload if result is None else fitted(route, result, response.payload)
 
     async def _answer(
         self, route: str, payload: Any, headers: Header, timeout: float | None
@@ -221,6 +221,12 @@ class Connections:
         self._users: dict[str, dict[Connection, None]] = {}
         self._names: dict[Connection, str] = {}
         self._around: list[Connections] = []
+        self.came: Callable[[str], None] = _nothing
+        """Told of a user with the first socket."""
+        self.went: Callable[[str], None] = _nothing
+        """Told of a user when the last socket is gone."""
+        self.renamed: Callable[[Connection], None] = _nothing
+        """Told of a socket whose user has become known."""
 
     def __iter__(self) -> Iterator[Connection]:
         """Over those that are open now; they may come and go meanwhile."""
@@ -235,8 +241,12 @@ class Connections:
 
     def of(self, user_id: Any) -> list[Connection]:
         """All of one user: `str(user_id)` is what their `user_id` is compared with."""
-        name = str(user_id)
-        return [c for each in self._all() for c in list(each._users.get(name, ()))]
+        name = name_of(user_id)
+        return [c for each in self._all() for c in each.here(name)]
+
+    def here(self, name: str) -> list[Connection]:
+        """Those of one user that are open in this router itself."""
+        return list(self._users.get(name, ()))
 
     def push(
         self, route: str, payload: Any = None, headers: Header | None = None, *, user_id: Any = None
@@ -255,20 +265,33 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         """Under the name that its user has now."""
-        self.remove(connection)
+        is_new = connection.id not in self._open
         self._open[connection.id] = connection
-        if connection.user_id is not None:
-            self._names[connection] = connection.user_id
-            self._users.setdefault(connection.user_id, {})[connection] = None
+        name, before = connection.user_id, self._names.get(connection)
+        if name == before:
+            return
+        if name is not None:
+            self._names[connection] = name
+            self._users.setdefault(name, {})[connection] = None
+            if len(self._users[name]) == 1:
+                self.came(name)
+        if before is not None:
+            self._leave(connection, before)
+        if not is_new:
+            self.renamed(connection)
 
     def remove(self, connection: Connection) -> None:
         """Twice is harmless."""
         self._open.pop(connection.id, None)
         name = self._names.pop(connection, None)
         if name is not None:
-            del self._users[name][connection]
-            if not self._users[name]:
-                del self._users[name]
+            self._leave(connection, name)
+
+    def _leave(self, connection: Connection, name: str) -> None:
+        del self._users[name][connection]
+        if not self._users[name]:
+            del self._users[name]
+            self.went(name)
 
     def within(self, around: "Connections") -> None:
         """What is open in `around` is open here too."""
@@ -302,6 +325,14 @@ def checked_name(name: str) -> None:
         raise ValueError(f"route {name!r} is reserved for the protocol")
 
 
+def name_of(user_id: Any) -> str:
+    """The text by which a user is told from others. What UTF-8 cannot hold is escaped."""
+    return str(user_id).encode(errors="backslashreplace").decode()
+
+
+def _nothing(_: Any) -> None: ...
+
+
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
@@ -309,7 +340,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _fitted(route: str, result: Any, payload: Any) -> Any:
+def fitted(route: str, result: Any, payload: Any) -> Any:
+    """An answer's payload as a `result`. Raises `MisfitError`."""
     try:
         return TypeAdapter(result).validate_python(payload)
     except ValidationError as error:

@@ -174,12 +174,14 @@ class Hub:
         self.up = False
         self.on_up: list[Callable[[], None]] = []
         """Called when the broker is there, or is back, before anything else is asked of it."""
+        self.unheard: Callable[[Message], None] = lambda _: None
+        """Given what comes on a topic between processes to which nobody listens any more."""
         self.id = ""
         """Of this process and this loop; a new one each time the hub begins."""
 
     # --- beginning and ending
 
-    def _begin(self) -> "asyncio.Task[None]":
+    def begin(self) -> "asyncio.Task[None]":
         """Start, unless that was done. Raises `Unavailable` while it is being closed."""
         loop = asyncio.get_running_loop()
         if self._closing and self._loop is loop:
@@ -189,13 +191,13 @@ class Hub:
             self._loop, self._closing, self._starting = loop, False, None
         if self._starting is None:
             self.id = secrets.token_urlsafe(9)
-            self._starting = self._spawn(self._start())
+            self._starting = self.spawn(self._start())
             self._starting.add_done_callback(self._has_started)
         return self._starting
 
     async def _ready(self, timeout: float = PATIENCE) -> None:
         """Started, by whoever comes first, and whether or not they stay. Raises `Unavailable`."""
-        starting = self._begin()
+        starting = self.begin()
         if not starting.done():
             await asyncio.wait([starting], timeout=timeout)
         if not starting.done() or starting.cancelled():
@@ -210,7 +212,7 @@ class Hub:
             self._starting = None  # the next to come tries again
             raise
         if self._backend.remote and self._starting is not None:
-            self._spawn(self._audit())
+            self.spawn(self._audit())
 
     def _has_started(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
@@ -223,7 +225,7 @@ class Hub:
 
     def _start_again(self) -> None:
         if self._loop is asyncio.get_running_loop() and self._channels and not self._closing:
-            self._begin()
+            self.begin()
 
     def _claim(self) -> None:
         """Two hubs at one backend would take each other's messages away, unheard."""
@@ -343,7 +345,7 @@ class Hub:
         """Tell `listener` of the events of a topic between processes, from when the broker has
         confirmed it: at once, or when it is back. Neither waits nor fails; `detach` ends it."""
         try:
-            self._begin()
+            self.begin()
         except Unavailable:
             return
         channel = self._channel(topic)
@@ -399,7 +401,7 @@ class Hub:
         batch = self._batches[-1]
         batch.channels[channel] = None
         if self._agreeing is None:
-            self._agreeing = self._spawn(self._agree())
+            self._agreeing = self.spawn(self._agree())
         return batch
 
     async def _agreed(self, channel: Channel) -> None:
@@ -447,7 +449,8 @@ class Hub:
                 channel.recovery.cancel()
         try:
             if self.up:
-                await self._backend.unsubscribe([channel.topic for channel in channels])
+                async with asyncio.timeout(PATIENCE):
+                    await self._backend.unsubscribe([channel.topic for channel in channels])
         except Exception as error:
             failure("topics could not be left", error)
         for channel in channels:
@@ -530,8 +533,11 @@ class Hub:
 
     def _received(self, message: Message) -> None:
         channel = self._channels.get(message.topic)
-        if channel is None:
-            return
+        if channel is None or not channel.listeners:
+            if message.topic[:1] == "@":
+                self._tell_nobody(message)
+            if channel is None:
+                return
         if not message.offset:
             self._tell(channel, message)
         elif channel.recovery is None and channel.cursor.epoch:
@@ -543,6 +549,12 @@ class Hub:
         else:
             channel.waiting = None  # the history has them
             channel.behind = True
+
+    def _tell_nobody(self, message: Message) -> None:
+        try:
+            self.unheard(message)
+        except Exception as error:
+            failure("a listener failed", error, topic=message.topic)
 
     def _take(self, channel: Channel, message: Message) -> None:
         cursor = channel.cursor
@@ -592,7 +604,7 @@ class Hub:
         """What is there by now and was not told is fetched, or its loss is told."""
         channel.behind = True
         if channel.recovery is None:
-            channel.recovery = self._spawn(self._recover(channel))
+            channel.recovery = self.spawn(self._recover(channel))
 
     async def _recover(self, channel: Channel) -> None:
         try:
@@ -688,7 +700,8 @@ class Hub:
             if channel.joined and position != channel.cursor:
                 self._recover_soon(channel)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """A task that ends with the hub, at the latest."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -23,6 +23,7 @@ from ._errors import (
     Unauthorized,
     Unavailable,
 )
+from ._handle import name_of
 from ._log import failure
 from ._session import refusal_of
 from ._signature import Unresolved
@@ -115,7 +116,7 @@ class Authenticator:
     def name_of(self, user: Any) -> str | None:
         """What a user is found by; None for nobody, and for one without a name."""
         name = None if user is None else self._identify(user)
-        return None if name is None else str(name)
+        return None if name is None else name_of(name)
 
 
 async def _closed(call: Call) -> None:

@@ -39,6 +39,7 @@ from ._handle import Connections, checked_name
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
 from ._outbox import Bounds, Budget
+from ._people import People, Post, User
 from ._plan import Definition, Handler, RouteOptions
 from ._route import Route
 from ._signature import Unresolved
@@ -157,7 +158,9 @@ class SocketRouter:
         self._dispatcher = Dispatcher(max_response_bytes, exception_handlers, max_items)
         self.connections = Connections(self._limits.max_pushed)
         """The open sockets, of this process."""
-        self._topics = Topics(Hub(backend or MemoryBackend()), max_topics, max_event_bytes)
+        hub = Hub(backend or MemoryBackend())
+        self._topics = Topics(hub, max_topics, max_event_bytes)
+        self._people, self._post = People(hub, self.connections), Post(hub)
         self._authenticator = Authenticator(
             authenticate,
             identify,
@@ -309,6 +312,12 @@ class SocketRouter:
         router, name = next(self._roots(topic))
         return Events(router._topics, name, since)
 
+    def user(self, user_id: Any) -> User:
+        """One user, on whichever worker their sockets are: `await router.user("ann").push(...)`,
+        `.call(...)`, `.close(...)`. See `User`."""
+        roots = dict.fromkeys(router for router, _ in self._roots(""))
+        return User([router._post for router in roots], user_id, self._limits.max_pushed)
+
     def _roots(self, topic: str) -> "Iterator[tuple[SocketRouter, str]]":
         """The routers that are mounted, and what they call `topic`."""
         mine = self._prefix + topic
@@ -337,6 +346,7 @@ class SocketRouter:
     async def aclose(self) -> None:
         """End what the router has begun: the hub and its backend. The app's shutdown does it for
         a router that is mounted by `mount`. It may be used again."""
+        await self._people.close()
         await self._topics.hub.close()
 
     def include(

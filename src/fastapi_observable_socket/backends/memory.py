@@ -62,22 +62,28 @@ class MemoryBackend:
         self._ids: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
         self._on_message: Callable[[Message], None] = lambda _: None
         self._published = 0
+        self._warned = False
 
     async def start(
         self, on_message: Callable[[Message], None], on_state: Callable[[bool], None]
     ) -> None:
         self._on_message = on_message
-        if several_workers():
+        on_state(True)
+
+    def _warn_once(self) -> None:
+        """Not before something depends on it: to hold users is no reason to warn."""
+        if not self._warned and several_workers():
             logger.warning(
                 "topics are kept in the memory of each worker, and there are several: a message "
                 "reaches only the sockets of the worker that published it; use a broker, "
                 'SocketRouter(backend=RedisBackend("redis://..."))'
             )
-        on_state(True)
+        self._warned = True
 
     async def publish(
         self, topic: str, data: bytes, *, keep: Keep | None, message_id: str = ""
     ) -> Receipt:
+        self._warn_once()
         now = self._clock()
         if message_id and (known := self._known(topic, message_id, now)) is not None:
             return known
@@ -125,6 +131,8 @@ class MemoryBackend:
                 del self._histories[topic]
 
     async def subscribe(self, topics: Sequence[str]) -> None:
+        if any(topic[:1] != "@" for topic in topics):
+            self._warn_once()
         self._subscribed.update(topics)
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
