@@ -5,8 +5,10 @@ An implementation is one class in one file; `testing.BackendContract` says wheth
 promises written here. It knows neither frames nor subscribers.
 """
 
+import json
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Message(NamedTuple):
@@ -107,3 +109,72 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """End, with every task and connection. `start` may follow."""
+
+
+PRESENCE = "/@presence"
+"""What comes behind the name of a topic where its comings and goings are told."""
+
+PRESENCE_KEEP = Keep(256, 300.0)
+"""Of these too some are kept: they are lost as little as other events."""
+
+
+class Entry(NamedTuple):
+    """How many sockets of a user a worker has at a topic. The user None is nobody in particular."""
+
+    topic: str
+    user: str | None
+    sockets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One who is at a topic: how many `sockets` they have there, in all processes, and `since`
+    when, in seconds since 1970. All who are nobody in particular are one, with `user_id` None."""
+
+    user_id: str | None
+    sockets: int
+    since: float
+
+
+@runtime_checkable
+class PresenceBackend(Protocol):
+    """What a backend may know besides: who is at which topic, in all processes.
+
+    What is told of it holds as long as the lease under which it was said. All of it says how things
+    are, and may be repeated. Each raises `Unavailable`.
+
+    The first socket of a user at a topic, and the end of the last, are told on the topic of that
+    name with `PRESENCE` behind, stored as `PRESENCE_KEEP` says and in the same step: `change`
+    is how. Of nobody in particular every change of the number is.
+    """
+
+    async def lease(self, seconds: float) -> str:
+        """A new one; it ends unless it is beaten for in time."""
+        ...
+
+    async def beat(self, lease: str, seconds: float) -> bool:
+        """Whether it still holds, for so many seconds from now on. If not, all that was said under
+        it is gone or about to go."""
+        ...
+
+    async def announce(self, lease: str, entries: Sequence[Entry]) -> bool:
+        """This is how things are now, for the worker with this lease; 0 sockets is nobody. False,
+        and nothing of it done, where the lease is over."""
+        ...
+
+    async def members(self, topic: str) -> list[Member]:
+        """Those who are there, longest first; none under a lease that is over."""
+        ...
+
+    async def count(self, topic: str) -> int:
+        """How many: users, and sockets of nobody in particular."""
+        ...
+
+    async def reap(self, lease: str = "") -> None:
+        """End this lease, and all that is over. Whoever left by that is told."""
+
+
+def change(event: str, member: Member) -> bytes:
+    """The event "join" or "leave": of whom, how many sockets they have now, since when."""
+    told = {"user_id": member.user_id, "sockets": member.sockets, "since": member.since}
+    return json.dumps({"event": event, **told}).encode()

@@ -12,11 +12,22 @@ broker, and closes what it made. Topics are new ones each time.
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
-from ._backend import Backend, Keep, Message, Page, Position
+from ._backend import (
+    PRESENCE,
+    Backend,
+    Entry,
+    Keep,
+    Message,
+    Page,
+    Position,
+    PresenceBackend,
+)
 
 Make = Callable[[], Backend]
 Rule = Callable[[Make], Awaitable[None]]
@@ -208,6 +219,172 @@ async def one_that_was_closed_starts_again(make: Make) -> None:
         await ear.backend.close()
 
 
+# --- who is there, where a backend knows that
+
+
+class _Room(NamedTuple):
+    """A topic, its backend, and what is told of it."""
+
+    topic: str
+    backend: Any
+    ear: Ear
+
+    async def has(self, *users: Any) -> None:
+        """So many sockets of each, by name; in any order."""
+        found = {m.user_id: m.sockets for m in await self.backend.members(self.topic)}
+        assert found == dict(users), found
+
+    async def told(self, count: int) -> list[tuple[Any, Any, Any]]:
+        """Event, user and sockets of each that was told by now."""
+        events = [json.loads(m.data) for m in await self.ear.has(count)]
+        assert len(events) == count, events
+        return [(e["event"], e["user_id"], e["sockets"]) for e in events]
+
+
+@asynccontextmanager
+async def _room(make: Make) -> AsyncIterator[_Room | None]:
+    """None for a backend that does not know who is there: nothing is asked of it then."""
+    async with _ear(make) as ear:
+        backend, topic = ear.backend, _topic() + " ü{}"
+        if not isinstance(backend, PresenceBackend):
+            yield None
+            return
+        await backend.subscribe([topic + PRESENCE])
+        yield _Room(topic, backend, ear)
+
+
+async def a_user_joins_by_the_first_socket_and_leaves_by_the_last(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        one, two = [await room.backend.lease(60) for _ in "ab"]
+        topic, announce = room.topic, room.backend.announce
+        assert await announce(one, [Entry(topic, "ann", 1), Entry(topic, "bob", 1)])
+        assert await announce(two, [Entry(topic, "ann", 2), Entry(topic, "ann", 3)])
+        await room.has(("ann", 4), ("bob", 1))
+        assert await room.backend.count(topic) == 2
+        await announce(one, [Entry(topic, "ann", 0), Entry(topic, "bob", 0)])
+        await room.has(("ann", 3))
+        await announce(two, [Entry(topic, "ann", 0), Entry(topic, "eve", 0)])
+        await room.has()
+        assert await room.told(4) == [
+            ("join", "ann", 1),
+            ("join", "bob", 1),
+            ("leave", "bob", 0),
+            ("leave", "ann", 0),
+        ]
+
+
+async def what_is_announced_twice_is_so_once(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        lease = await room.backend.lease(60)
+        for sockets in (2, 2, 1, 1):
+            await room.backend.announce(lease, [Entry(room.topic, "ann", sockets)])
+            await room.has(("ann", sockets))
+        for _ in "ab":
+            await room.backend.announce(lease, [Entry(room.topic, "ann", 0)])
+        assert await room.told(2) == [("join", "ann", 2), ("leave", "ann", 0)]
+
+
+async def those_who_are_nobody_are_counted(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        one, two = [await room.backend.lease(60) for _ in "ab"]
+        announce = room.backend.announce
+        await announce(one, [Entry(room.topic, None, 2), Entry(room.topic, "", 1)])
+        await announce(two, [Entry(room.topic, None, 1)])
+        await room.has((None, 3), ("", 1))
+        assert await room.backend.count(room.topic) == 4
+        await announce(one, [Entry(room.topic, None, 1)])
+        await announce(one, [Entry(room.topic, None, 1)])
+        assert await room.told(4) == [
+            ("join", None, 2),
+            ("join", "", 1),
+            ("join", None, 3),
+            ("leave", None, 2),
+        ]
+
+
+async def a_worker_that_is_gone_has_left(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        stays, goes = await room.backend.lease(60), await room.backend.lease(0.1)
+        users = [Entry(room.topic, f"u{n}", 1) for n in range(450)]
+        await room.backend.announce(stays, users[:1])
+        assert await room.backend.announce(goes, users)
+        async with asyncio.timeout(PATIENCE):
+            while len(await room.backend.members(room.topic)) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert await room.backend.count(room.topic) == 1
+        await room.backend.reap()
+        await room.has(("u0", 1))
+        told = await room.told(450 + 449)
+        assert {user for event, user, _ in told if event == "leave"} == {
+            f"u{n}" for n in range(1, 450)
+        }
+        assert not await room.backend.beat(goes, 60)
+        assert not await room.backend.announce(goes, users)
+        assert await room.backend.beat(stays, 60)
+
+
+async def a_worker_that_is_beaten_for_stays(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        lease, other = await room.backend.lease(0.3), await room.backend.lease(0.01)
+        await room.backend.announce(lease, [Entry(room.topic, "ann", 1)])
+        assert await room.backend.beat(lease, 60)
+        async with asyncio.timeout(PATIENCE):
+            while await room.backend.announce(other, []):  # time goes on
+                await room.backend.reap()
+                await asyncio.sleep(0.01)
+        await room.has(("ann", 1))
+        await room.backend.reap(lease)
+        await room.has()
+        await room.backend.reap(lease)
+        assert await room.told(2) == [("join", "ann", 1), ("leave", "ann", 0)]
+
+
+async def a_worker_takes_a_new_lease_and_nobody_notices(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        old = await room.backend.lease(60)
+        entries = [Entry(room.topic, "ann", 2), Entry(room.topic, "bob", 1)]
+        await room.backend.announce(old, entries)
+        since = (await room.backend.members(room.topic))[0].since
+        new = await room.backend.lease(60)
+        await room.backend.announce(new, entries[:1])
+        await room.backend.reap(old)
+        (member,) = await room.backend.members(room.topic)
+        assert (member.user_id, member.sockets, member.since) == ("ann", 2, since)
+        assert [t[0] for t in await room.told(3)] == ["join", "join", "leave"]
+
+
+async def comings_and_goings_are_events_like_others(make: Make) -> None:
+    async with _room(make) as room:
+        if room is None:
+            return
+        start = (await room.backend.history(room.topic + PRESENCE, None)).position
+        lease, odd = await room.backend.lease(60), 'ü "\\/\n\x7f= -'
+        for sockets in (1, 0, 1):
+            await room.backend.announce(lease, [Entry(room.topic, odd, sockets)])
+        page = await room.backend.history(room.topic + PRESENCE, start)
+        assert [m.offset for m in page.messages] == [1, 2, 3]
+        assert page.messages == await room.ear.has(3)
+        told = [json.loads(m.data) for m in page.messages]
+        assert [(t["event"], t["user_id"]) for t in told] == [
+            (event, odd) for event in ("join", "leave", "join")
+        ]
+        (member,) = await room.backend.members(room.topic)
+        assert (member.user_id, told[-1]["since"]) == (odd, member.since)
+        assert told[0]["since"] == told[1]["since"] <= member.since
+
+
 BACKEND_RULES: tuple[Rule, ...] = (
     offsets_count_from_one_within_an_epoch,
     subscribers_hear_in_order_what_was_published_and_nobody_else,
@@ -221,5 +398,12 @@ BACKEND_RULES: tuple[Rule, ...] = (
     any_bytes_and_any_name_pass_unchanged,
     many_at_a_time_are_all_stored,
     one_that_was_closed_starts_again,
+    a_user_joins_by_the_first_socket_and_leaves_by_the_last,
+    what_is_announced_twice_is_so_once,
+    those_who_are_nobody_are_counted,
+    a_worker_that_is_gone_has_left,
+    a_worker_that_is_beaten_for_stays,
+    a_worker_takes_a_new_lease_and_nobody_notices,
+    comings_and_goings_are_events_like_others,
 )
 """Each is an async function of one that makes a backend; it raises AssertionError."""

@@ -12,7 +12,18 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from ._backend import Keep, Message, Page, Position, Receipt
+from ._backend import (
+    PRESENCE,
+    PRESENCE_KEEP,
+    Entry,
+    Keep,
+    Member,
+    Message,
+    Page,
+    Position,
+    Receipt,
+    change,
+)
 
 logger = logging.getLogger("fastapi_observable_socket")
 
@@ -46,6 +57,20 @@ class _History:
             events.popleft()
 
 
+class _Person:
+    """A user at a topic: how many sockets there are by each lease."""
+
+    __slots__ = ("held", "since")
+
+    def __init__(self) -> None:
+        self.since = round(time.time(), 3)
+        self.held: dict[str, int] = {}
+
+    @property
+    def sockets(self) -> int:
+        return sum(self.held.values())
+
+
 class MemoryBackend:
     """The default: the promises of `Backend`, within one process.
 
@@ -61,6 +86,8 @@ class MemoryBackend:
         self._subscribed: set[str] = set()
         self._ids: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
         self._on_message: Callable[[Message], None] = lambda _: None
+        self._leases: dict[str, float] = {}
+        self._people: dict[str, dict[str | None, _Person]] = {}
         self._published = 0
         self._warned = False
 
@@ -157,6 +184,65 @@ class MemoryBackend:
 
     async def close(self) -> None:
         self._subscribed.clear()
+
+    # --- who is there
+
+    async def lease(self, seconds: float) -> str:
+        lease = secrets.token_hex(8)
+        self._leases[lease] = self._clock() + seconds
+        return lease
+
+    async def beat(self, lease: str, seconds: float) -> bool:
+        if lease not in self._leases:
+            return False
+        self._leases[lease] = self._clock() + seconds
+        return True
+
+    async def announce(self, lease: str, entries: Sequence[Entry]) -> bool:
+        if lease not in self._leases:
+            return False
+        for entry in entries:
+            self._change(lease, entry)
+        return True
+
+    async def members(self, topic: str) -> list[Member]:
+        await self.reap()
+        people = self._people.get(topic, {})
+        found = [Member(user, person.sockets, person.since) for user, person in people.items()]
+        return sorted(found, key=lambda m: (m.since, m.user_id or ""))
+
+    async def count(self, topic: str) -> int:
+        return sum(1 if m.user_id is not None else m.sockets for m in await self.members(topic))
+
+    async def reap(self, lease: str = "") -> None:
+        now = self._clock()
+        for over in [key for key, until in self._leases.items() if key == lease or until <= now]:
+            del self._leases[over]
+            for topic, people in list(self._people.items()):
+                for user in [user for user, person in people.items() if over in person.held]:
+                    self._change(over, Entry(topic, user, 0))
+
+    def _change(self, lease: str, entry: Entry) -> None:
+        topic, user, sockets = entry
+        people = self._people.setdefault(topic, {})
+        person = people.setdefault(user, _Person())
+        before = person.sockets
+        person.held[lease] = sockets
+        if not sockets:
+            del person.held[lease]
+        after = person.sockets
+        if not after:
+            del people[user]
+        if not people:
+            del self._people[topic]
+        if (before == 0) != (after == 0) or (user is None and before != after):
+            now = Member(user, after, person.since)
+            self._tell(topic + PRESENCE, change("join" if after > before else "leave", now))
+
+    def _tell(self, topic: str, data: bytes) -> None:
+        message = self._store(topic, data, PRESENCE_KEEP, self._clock())
+        if topic in self._subscribed:
+            self._on_message(message)
 
 
 def several_workers() -> bool:

@@ -7,11 +7,9 @@ pipelined connection for commands and one for what is subscribed, however many p
 """
 
 import asyncio
-import contextlib
 import hashlib
 import random
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -23,66 +21,18 @@ try:
     import hiredis
     from redis.asyncio import sentinel
     from redis.asyncio.connection import ConnectionPool, parse_url
+
+    from ._redis_link import Link, Lost, PushLink, drop
+    from ._redis_presence import PresenceOnRedis
+    from ._redis_scripts import ANNOUNCE, BEAT, COUNT, HISTORY, MEMBERS, PUBLISH, REAP
 except ModuleNotFoundError as missing:
     raise ImportError(
         f"no module {missing.name!r}: install fastapi-observable-socket[redis]"
     ) from missing
 
-PUBLISH = """
-local known = ARGV[8] ~= '' and redis.call('GET', KEYS[3])
-if known then
-  local epoch, offset = string.match(known, '^(%S+) (%d+)$')
-  return {epoch, tonumber(offset), -1}
-end
-local epoch, incarnation, offset = unpack(redis.call('HMGET', KEYS[2], 'e', 'i', 'o'))
-if not epoch or incarnation ~= ARGV[6] then
-  redis.call('DEL', KEYS[1])
-  epoch, offset = ARGV[5], 0
-end
-offset = offset + 1
-redis.call('HSET', KEYS[2], 'e', epoch, 'i', ARGV[6], 'o', offset)
-redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[3], offset .. '-0', 'd', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('PEXPIRE', KEYS[2], ARGV[7])
-if ARGV[8] ~= '' then redis.call('SET', KEYS[3], epoch .. ' ' .. offset, 'PX', ARGV[8]) end
-local text = offset .. ' ' .. (offset - 1) .. ' ' .. epoch .. ' ' .. ARGV[2]
-local heard = redis.call('PUBLISH', ARGV[1], text)
-return {epoch, offset, heard}
-"""
-"""KEYS: stream, meta, message id. ARGV: channel, data, size, ttl ms, new epoch, incarnation,
-meta ttl ms, id ttl ms ('' without an id).
-
-The offset is set and not increased: a log that was cut off within a step, by a kill, may hold the
-beginning of that step, and servers replay it together with the next."""
-
-HISTORY = """
-local epoch, incarnation, offset = unpack(redis.call('HMGET', KEYS[2], 'e', 'i', 'o'))
-if not epoch or incarnation ~= ARGV[4] then
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[2], 'e', ARGV[3], 'i', ARGV[4], 'o', 0)
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
-  epoch, offset = ARGV[3], 0
-elseif redis.call('PTTL', KEYS[2]) < ARGV[5] / 2 then
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
-end
-offset = tonumber(offset)
-if ARGV[1] == '' then return {epoch, offset} end
-local since = tonumber(ARGV[2])
-if ARGV[1] ~= epoch or since > offset then return {epoch, offset, 1} end
-if since == offset then return {epoch, offset, 0} end
-local entries = redis.call('XRANGE', KEYS[1], (since + 1) .. '-0', '+')
-if #entries ~= offset - since then return {epoch, offset, 1} end
-local reply = {epoch, offset, 0}
-for _, entry in ipairs(entries) do reply[#reply + 1] = entry[2][2] end
-return reply
-"""
-"""KEYS: stream, meta. ARGV: since epoch ('' for the position alone), since offset, new epoch,
-incarnation, meta ttl ms. Gives epoch, offset, whether there is a gap, and the events. A topic
-that is asked about keeps its epoch, also where nobody publishes for days."""
-
 SCRIPTS = {
     script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (PUBLISH, HISTORY)
+    for script in (PUBLISH, HISTORY, BEAT, ANNOUNCE, REAP, MEMBERS, COUNT)
 }
 
 AWAY = "the broker is away"
@@ -102,10 +52,6 @@ FIRST_WAIT, LAST_WAIT = 0.05, 2.0
 STEADY = 1.0
 """Seconds for which a connection has to hold, for the next loss to be a first one again."""
 
-TICKS = 3
-"""Looks at a silent connection before it is given up. Counted, not timed: an event loop that was
-held up for long has not listened, and that is no fault of the connection."""
-
 NOT_ALIKE = 3
 """Attempts in a row whose connections lead to different servers, before that is believed. During
 a failover it happens once."""
@@ -117,158 +63,7 @@ ELSEWHERE = ("READONLY", "NOAUTH", "MASTERDOWN")
 """Error words after which another server is the one to ask, or another sign-in."""
 
 
-class Lost(Exception):
-    """The connection ended; `sent`: what was asked may have been done."""
-
-    def __init__(self, why: str, sent: bool = True) -> None:
-        super().__init__(why)
-        self.sent = sent
-
-
-class Link:
-    """One pipelined connection. Answers come in the order of the commands. `lost` is resolved
-    with the reason when it ends, also when nothing is heard for `patience` seconds though an
-    answer is due; then what was asked raises `Lost`."""
-
-    def __init__(self, connection: Any, patience: float) -> None:
-        self._connection = connection
-        self._reader: asyncio.StreamReader = connection._reader
-        self._writer: asyncio.StreamWriter = connection._writer
-        self._parser = hiredis.Reader(notEnoughData=_NOTHING)
-        self._pending: deque[tuple[asyncio.Future[Any], int]] = deque()
-        self._out: list[bytes] = []
-        self._loop = asyncio.get_running_loop()
-        self._patience = patience
-        self._silent = 0
-        self._timer = self._loop.call_later(patience / TICKS, self._tick)
-        self.lost: asyncio.Future[str] = self._loop.create_future()
-        self._reading = self._loop.create_task(self._read())
-
-    def send(self, *command: Any, replies: int = 1) -> "asyncio.Future[Any]":
-        """Write a command; the future is its answer, or the last of its `replies`."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        if self.lost.done():
-            answer.set_exception(Lost(self.lost.result(), sent=False))
-            return answer
-        self._pending.append((answer, replies))
-        self.write(command)
-        return answer
-
-    def write(self, command: Sequence[Any]) -> None:
-        """Write what has no answer. All of one turn leaves in one piece."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(tuple(command)))
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if not self.lost.done():
-            try:
-                self._writer.write(b"".join(out))
-            except Exception as error:
-                self.end(str(error))
-
-    async def _read(self) -> None:
-        why = "the server closed the connection"
-        try:
-            while data := await self._reader.read(256 * 1024):
-                self._silent = 0
-                self._parser.feed(data)
-                while (reply := self._parser.gets()) is not _NOTHING:
-                    self._take(reply)
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-        finally:
-            self.end(why)
-
-    def _take(self, reply: Any) -> None:
-        if not self._pending:
-            raise ValueError(f"an answer that nobody asked for: {reply!r}")
-        answer, _ = self._pending.popleft()
-        if answer.done():
-            return  # whoever asked has gone
-        if isinstance(reply, hiredis.ReplyError):
-            answer.set_exception(reply)
-        else:
-            answer.set_result(reply)
-
-    def _due(self) -> bool:
-        return bool(self._pending)
-
-    def _tick(self) -> None:
-        self._silent = self._silent + 1 if self._due() else 0
-        if self._silent > TICKS:
-            self.end("no answer in time")
-        else:
-            self._timer = self._loop.call_later(self._patience / TICKS, self._tick)
-
-    def end(self, why: str) -> None:
-        """Drop it at once; what was asked is lost."""
-        if self.lost.done():
-            return
-        self.lost.set_result(why)
-        self._timer.cancel()
-        self._writer.transport.abort()
-        if self._reading is not asyncio.current_task():
-            self._reading.cancel()
-        for answer, _ in self._pending:
-            if not answer.done():
-                answer.set_exception(Lost(why))
-                answer.exception()  # whoever still waits is told; others need not hear of it
-        self._pending.clear()
-
-    async def ended(self) -> None:
-        """Until nothing of it is left."""
-        self.end("closed")
-        try:
-            await asyncio.wait([self._reading])
-        finally:
-            await _drop(self._connection)
-
-
-class PushLink(Link):
-    """The connection to which the server tells what is published: `on_push` gets channel and
-    text. Confirmations count by their order, so one of an earlier SUBSCRIBE is never taken for
-    that of a later one."""
-
-    def __init__(
-        self, connection: Any, patience: float, on_push: Callable[[bytes, bytes], None]
-    ) -> None:
-        super().__init__(connection, patience)
-        self._on_push = on_push
-        self._confirmed = 0
-        self.probing = False
-        """Whether something is on its way here that has to arrive."""
-
-    def subscribe(self, channels: Sequence[bytes]) -> "asyncio.Future[Any]":
-        """The future is resolved when all are confirmed."""
-        return self.send("SUBSCRIBE", *channels, replies=len(channels))
-
-    def _take(self, reply: Any) -> None:
-        kind = reply[0] if isinstance(reply, list) else None
-        if kind == b"message":
-            self._on_push(reply[1], reply[2])
-        elif kind == b"subscribe":
-            self._confirmed += 1
-            if self._confirmed == self._pending[0][1]:
-                self._confirmed = 0
-                super()._take(reply)
-        elif kind is None:
-            super()._take(reply)
-
-    def _due(self) -> bool:
-        return self.probing or super()._due()
-
-
-_NOTHING: Any = object()
-
-
-async def _drop(connection: Any) -> None:
-    with contextlib.suppress(Exception):
-        await connection.disconnect(nowait=True)
-
-
-class RedisBackend:
+class RedisBackend(PresenceOnRedis):
     """Topics of many processes, over one Redis.
 
         SocketRouter(backend=RedisBackend("redis://localhost:6379/0"))
@@ -314,6 +109,7 @@ class RedisBackend:
         self._commands: Link | None = None
         self._pushes: PushLink | None = None
         self._incarnation = "-"
+        self._meta_ttl_ms = META_TTL_MS
         self._not_alike = 0
         self._said = ""
         # Redis has channels for all its databases together, keys in each.
@@ -398,7 +194,7 @@ class RedisBackend:
             if task is not None and task.cancelling():
                 raise asyncio.CancelledError  # it got lost in there, where `wait_for` is used
         except BaseException:
-            await _drop(connection)
+            await drop(connection)
             raise
         return connection
 
