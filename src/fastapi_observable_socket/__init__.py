@@ -1,5 +1,6 @@
 """WebSockets that feel like FastAPI: named routes, typed messages, one answer for each request."""
 
+from ._attendance import PresenceChange
 from ._depends import PerConnection
 from ._errors import (
     CallsNotTakenError,
@@ -25,12 +26,14 @@ from ._plan import (
     Reply,
     RouteOptions,
 )
+from ._presence import Presence
 from ._router import SocketAccess, SocketRouter
 from ._signature import Cached, MessageHeader
 from ._status import CloseCode, Status
 from ._stream import Progress
 from ._subscribe import Events
 from ._wire import Header, MessageData, Payload, Request, Response
+from .backends._backend import Member
 
 __version__ = "2.0.0.dev0"
 
@@ -51,12 +54,15 @@ __all__ = [
     "HandlerResult",
     "Header",
     "HydrateFunction",
+    "Member",
     "MessageData",
     "MessageHeader",
     "MisfitError",
     "NotConnected",
     "Payload",
     "PerConnection",
+    "Presence",
+    "PresenceChange",
     "Progress",
     "Reply",
     "Request",

@@ -159,7 +159,7 @@ class Hub:
     """The topics of one process. Starts itself when first used, on that loop; `close` ends it."""
 
     def __init__(self, backend: Backend, linger: float = LINGER, audit: float = AUDIT) -> None:
-        self._backend = backend
+        self.backend = backend
         self._linger = linger
         self._audit_every = audit
         self._channels: dict[str, Channel] = {}
@@ -195,7 +195,7 @@ class Hub:
             self._starting.add_done_callback(self._has_started)
         return self._starting
 
-    async def _ready(self, timeout: float = PATIENCE) -> None:
+    async def ready(self, timeout: float = PATIENCE) -> None:
         """Started, by whoever comes first, and whether or not they stay. Raises `Unavailable`."""
         starting = self.begin()
         if not starting.done():
@@ -207,11 +207,11 @@ class Hub:
     async def _start(self) -> None:
         try:
             self._claim()
-            await self._backend.start(self._received, self._changed)
+            await self.backend.start(self._received, self._changed)
         except BaseException:
             self._starting = None  # the next to come tries again
             raise
-        if self._backend.remote and self._starting is not None:
+        if self.backend.remote and self._starting is not None:
             self.spawn(self._audit())
 
     def _has_started(self, task: "asyncio.Task[None]") -> None:
@@ -230,7 +230,7 @@ class Hub:
     def _claim(self) -> None:
         """Two hubs at one backend would take each other's messages away, unheard."""
         try:
-            other = _HUBS.setdefault(self._backend, self)
+            other = _HUBS.setdefault(self.backend, self)
         except TypeError:
             return  # one that cannot be remembered by
         if other is not self and other._starting is not None and other._loop is self._loop:
@@ -238,7 +238,7 @@ class Hub:
                 "this backend is in use: make another of the same address for each router and "
                 "publisher"
             )
-        _HUBS[self._backend] = self
+        _HUBS[self.backend] = self
 
     def _forget(self) -> None:
         for channel in self._channels.values():
@@ -267,7 +267,7 @@ class Hub:
             if tasks:
                 await asyncio.wait(tasks)
         finally:
-            await self._backend.close()
+            await self.backend.close()
             self._closing = False
 
     # --- publishing
@@ -287,15 +287,13 @@ class Hub:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        await self._ready(timeout)
+        await self.ready(timeout)
         message_id = message_id or (secrets.token_urlsafe(12) if keep else "")
         wait, doubt = RETRY, False
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
-                    return await self._backend.publish(
-                        topic, data, keep=keep, message_id=message_id
-                    )
+                    return await self.backend.publish(topic, data, keep=keep, message_id=message_id)
             except (Unavailable, Uncertain, TimeoutError) as error:
                 doubt = doubt or not isinstance(error, Unavailable)
                 if not doubt:
@@ -322,7 +320,7 @@ class Hub:
         among the missed, all later ones are told; at most `per_second`, the latest last.
         Raises `Unavailable`.
         """
-        await self._ready()
+        await self.ready()
         while self._starting is not None:
             channel = self._channel(topic)
             channel.coming += 1
@@ -450,7 +448,7 @@ class Hub:
         try:
             if self.up:
                 async with asyncio.timeout(PATIENCE):
-                    await self._backend.unsubscribe([channel.topic for channel in channels])
+                    await self.backend.unsubscribe([channel.topic for channel in channels])
         except Exception as error:
             failure("topics could not be left", error)
         for channel in channels:
@@ -466,9 +464,9 @@ class Hub:
         era = self._era
         kept = [channel for channel in channels if not channel.fleeting]
         async with asyncio.timeout(PATIENCE):
-            await self._backend.subscribe([channel.topic for channel in channels])
+            await self.backend.subscribe([channel.topic for channel in channels])
             topics = [channel.topic for channel in kept]
-            positions = await self._backend.positions(topics) if topics else []
+            positions = await self.backend.positions(topics) if topics else []
         if era != self._era:
             return
         for channel in channels:
@@ -513,7 +511,7 @@ class Hub:
             return Attached(channel.cursor, [], False)
         missed = channel.since(since)
         if missed is None:
-            page = await self._backend.history(channel.topic, since)
+            page = await self.backend.history(channel.topic, since)
             missed = self._up_to_cursor(channel, page)
         if missed is None:
             return Attached(channel.cursor, [], False)
@@ -612,7 +610,7 @@ class Hub:
                 channel.behind = False
                 channel.waiting = None  # it is in the history that is asked for now
                 page = await self._persist(
-                    lambda: self._backend.history(channel.topic, channel.cursor)
+                    lambda: self.backend.history(channel.topic, channel.cursor)
                 )
                 if page is None:
                     return
@@ -690,7 +688,7 @@ class Hub:
 
     async def _compare(self, channels: Sequence[Channel]) -> None:
         try:
-            positions = await self._backend.positions([channel.topic for channel in channels])
+            positions = await self.backend.positions([channel.topic for channel in channels])
         except Unavailable:
             return
         except Exception as error:

@@ -27,6 +27,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ._attendance import Attendance
 from ._clocks import Limits
 from ._compat import Serving, mark_coroutine_function, restore_add_websocket_route
 from ._compile import checked_options
@@ -41,6 +42,7 @@ from ._identity import Authenticate, Authenticator
 from ._outbox import Bounds, Budget
 from ._people import People, Post, User
 from ._plan import Definition, Handler, RouteOptions
+from ._presence import Presence
 from ._route import Route
 from ._signature import Unresolved
 from ._stream import MAX_WINDOW
@@ -159,7 +161,9 @@ class SocketRouter:
         self.connections = Connections(self._limits.max_pushed)
         """The open sockets, of this process."""
         hub = Hub(backend or MemoryBackend())
-        self._topics = Topics(hub, max_topics, max_event_bytes)
+        attendance = Attendance(hub)
+        self.connections.renamed = attendance.renamed
+        self._topics = Topics(hub, attendance, max_topics, max_event_bytes)
         self._people, self._post = People(hub, self.connections), Post(hub)
         self._authenticator = Authenticator(
             authenticate,
@@ -228,6 +232,7 @@ class SocketRouter:
         keep: bool = True,
         conflate: float | None = None,
         publish: bool | Callable[..., Any] = False,
+        presence: bool = False,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare a topic; the decorated function says who may listen.
 
@@ -244,6 +249,8 @@ class SocketRouter:
         for those who come back; with `keep=False` none are. `conflate` events a second reach
         each subscriber at most, the latest last. `publish` says which clients may publish:
         none, those who may listen (True), or whom a function admits, which may take the `event`.
+        With `presence` it is known who listens: see `router.presence`, and for clients the topic
+        `<name>/@presence`.
 
         Raises `ValueError` for a name that is taken or cannot be, and `SignatureError`.
         """
@@ -254,7 +261,7 @@ class SocketRouter:
             if not callable(function):
                 raise SignatureError(f"topic {pattern!r}: {function!r} is no function")
             self._register_topic(
-                TopicDefinition(pattern, function, event, kept, conflate, publish, names)
+                TopicDefinition(pattern, function, event, kept, conflate, publish, presence, names)
             )
             return function
 
@@ -270,7 +277,7 @@ class SocketRouter:
         mine = _under(definition, self._prefix)
         if any(same_shape(mine.pattern, known) for known in self._topics.known):
             raise ValueError(f"topic {mine.pattern!r} is already registered")
-        yield self, Topic(mine)
+        yield self, self._topics.made(mine)
         for parent, prefix, _ in self._parents:
             yield from parent._topics_of(_under(mine, prefix))
 
@@ -312,6 +319,12 @@ class SocketRouter:
         router, name = next(self._roots(topic))
         return Events(router._topics, name, since)
 
+    def presence(self, topic: str) -> Presence:
+        """Who listens to `topic`, in all processes. See `Presence`. Raises `LookupError` for one
+        that was not declared with `presence=True`."""
+        router, name = next(self._roots(topic))
+        return Presence(router._topics, name)
+
     def user(self, user_id: Any) -> User:
         """One user, on whichever worker their sockets are: `await router.user("ann").push(...)`,
         `.call(...)`, `.close(...)`. See `User`."""
@@ -347,6 +360,7 @@ class SocketRouter:
         """End what the router has begun: the hub and its backend. The app's shutdown does it for
         a router that is mounted by `mount`. It may be used again."""
         await self._people.close()
+        await self._topics.attendance.close()
         await self._topics.hub.close()
 
     def include(

@@ -86,9 +86,7 @@ class Events:
             if since is None:
                 self.position = attached.position
 
-        await self._topics.hub.attach(
-            self._topic, self, since, joined, self._known.definition.conflate
-        )
+        await self._topics.hub.attach(self._topic, self, since, joined, self._known.conflate)
 
     # --- told by the hub
 

@@ -31,7 +31,7 @@ from ._signature import (
     returned,
 )
 from ._wire import MAX_ROUTE, encode, is_reserved
-from .backends._backend import Keep
+from .backends._backend import PRESENCE, Keep
 
 BY_NAME: Mapping[str, Getter] = {
     "ws": lambda call: call.ws,
@@ -55,6 +55,7 @@ class TopicDefinition:
     keep: Keep | None
     conflate: float | None
     publish: bool | Callable[..., Any]
+    presence: bool
     names: Mapping[str, Any]
 
 
@@ -64,6 +65,8 @@ class Topic:
     def __init__(self, definition: TopicDefinition) -> None:
         self.definition = definition
         self.keep = definition.keep
+        self.conflate = definition.conflate
+        self.presence = definition.presence
         self._regex, self.path = _pattern(definition.pattern)
         self._events = self._adapter("event", definition.event)
         self._fits: dict[str, TypeAdapter[Any]] = {}
@@ -268,6 +271,10 @@ def check_topic(name: Any) -> None:
     """Raises `ValueError` for what cannot be the name of a topic."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_TOPIC:
         raise ValueError(f"a topic's name has 1 to {MAX_TOPIC} characters, not {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"topic {name!r} is no text that could be sent") from None
     if _digits.fullmatch(name):
         raise ValueError(f"topic {name!r} needs more than digits, such as 'orders/{name}'")
     if not is_open(name):
@@ -277,7 +284,8 @@ def check_topic(name: Any) -> None:
 def is_open(name: str) -> bool:
     """Whether a name may be an application's: others are the protocol's, or the hub's own; and
     the events of one with digits alone would have the uuids of the server's calls."""
-    return not (is_reserved(name) or name[:1] in ("#", "@") or _digits.fullmatch(name))
+    own = is_reserved(name) or name[:1] in ("#", "@") or name.endswith(PRESENCE)
+    return not (own or _digits.fullmatch(name))
 
 
 def same_shape(one: str, other: str) -> bool:

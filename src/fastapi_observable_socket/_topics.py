@@ -14,15 +14,16 @@ import msgspec
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from ._attendance import Attendance, Roster
 from ._call import Call, Shared
 from ._depends import misfit
 from ._errors import BadRequest, Forbidden, Internal, NotFound, RequestFailed, of_broker
 from ._hub import Attached, Hub
 from ._log import failure
 from ._status import Status
-from ._topic import MAX_TOPIC, Topic, check_topic, is_open
+from ._topic import MAX_TOPIC, Topic, TopicDefinition, check_topic, is_open
 from ._wire import encode
-from .backends._backend import Message, Position, Receipt
+from .backends._backend import PRESENCE, Message, Position, Receipt
 
 RELOAD_WITHIN = 5.0
 """Seconds over which clients that lost events are asked to spread their reloading, at most."""
@@ -67,7 +68,7 @@ class _Asked:
         self.made: list[Subscription] = []
         self._turn = asyncio.Lock()
 
-    def turn(self, topic: Topic) -> AbstractAsyncContextManager[Any]:
+    def turn(self, topic: Topic | Roster) -> AbstractAsyncContextManager[Any]:
         """Functions that are given the socket run one after the other, as handlers do."""
         return self._turn if topic.takes_socket else nullcontext()
 
@@ -126,25 +127,40 @@ class Subscription:
 class Topics:
     """Those that a router knows, and the hub behind them."""
 
-    def __init__(self, hub: Hub, max_topics: int, max_event_bytes: int) -> None:
+    def __init__(
+        self, hub: Hub, attendance: Attendance, max_topics: int, max_event_bytes: int
+    ) -> None:
         self.hub = hub
+        self.attendance = attendance
         self.known: dict[str, Topic] = {}
         self._max_topics = max_topics
         self._max_bytes = max_event_bytes
         self._last: tuple[Message, str] | None = None
 
-    def find(self, name: str) -> tuple[Topic, dict[str, Any]]:
+    def made(self, definition: TopicDefinition) -> Topic:
+        """Raises `SignatureError`, `ValueError`, and `TypeError` for what the backend cannot."""
+        if definition.presence:
+            self.attendance.check(definition.pattern)
+        return Topic(definition)
+
+    def find(self, name: str) -> tuple[Topic | Roster, dict[str, Any]]:
         """The topic of that name and the parameters in it. Raises `NotFound`."""
+        whole = name.removesuffix(PRESENCE)
         # What is between processes is nobody else's, whatever a pattern such as "{name}" says.
-        for topic in self.known.values() if is_open(name) else ():
-            path = topic.match(name)
-            if path is not None:
+        for topic in self.known.values() if is_open(whole) else ():
+            path = topic.match(whole)
+            if path is None:
+                continue
+            if whole == name:
                 return topic, path
+            if topic.presence:
+                return Roster(topic, whole, self.attendance), path
+            break
         raise NotFound(f"no topic {name!r}")
 
-    def find_or_raise(self, name: str) -> tuple[Topic, dict[str, Any]]:
+    def find_or_raise(self, name: str) -> tuple[Topic | Roster, dict[str, Any]]:
         """The same for our own side. Raises `ValueError` and `LookupError`."""
-        check_topic(name)
+        check_topic(name.removesuffix(PRESENCE) if isinstance(name, str) else name)
         try:
             return self.find(name)
         except NotFound as unknown:
@@ -154,7 +170,9 @@ class Topics:
 
     async def publish(self, name: str, event: Any, message_id: str, timeout: float) -> Receipt:
         """Raises `LookupError`, `TypeError`, `ValueError`, and what the backend raises."""
+        check_topic(name)
         topic, _ = self.find_or_raise(name)
+        assert isinstance(topic, Topic)
         return await self._publish(topic, name, topic.encoded(event), message_id, timeout)
 
     async def _publish(
@@ -224,6 +242,8 @@ class Topics:
         except BaseException:
             self._drop(name, subscription, call.shared)
             raise
+        if topic.presence and call.shared.subscriptions.get(name) is subscription:
+            self.attendance.came(call.shared.connection, name)
         frame.made.append(subscription)
         call.open_stack().callback(subscription.release)
         return _joined(attached, state, topic.snapshots and not attached.recovered)
@@ -234,7 +254,7 @@ class Topics:
 
     async def _attached(
         self,
-        topic: Topic,
+        topic: Topic | Roster,
         name: str,
         subscription: Subscription,
         since: Position | None,
@@ -251,7 +271,7 @@ class Topics:
                 self.leave(shared)
 
         mine = shared.subscriptions
-        rate = topic.definition.conflate
+        rate = topic.conflate
         try:
             return await self.hub.attach(name, subscription, since, joined, rate)
         except TooManyTopics:
@@ -273,6 +293,8 @@ class Topics:
                 "$pub takes an object with a topic, a payload and perhaps a message_id"
             )
         topic, path = self.find(name)
+        if isinstance(topic, Roster):
+            raise Forbidden("who is there is nobody's to say")
         data = encode(payload.get("payload"))
         event = topic.checked(data)
         await topic.admit_event(call, path, event)
@@ -287,12 +309,14 @@ class Topics:
         self.hub.detach(name, subscription)
         if shared.subscriptions.get(name) is subscription:
             del shared.subscriptions[name]
+            self.attendance.went(shared.connection, name)
 
     def leave(self, shared: Shared) -> None:
         """The connection is over: it listens to nothing any more."""
         for name, subscription in shared.subscriptions.items():
             self.hub.detach(name, subscription)
         shared.subscriptions.clear()
+        self.attendance.gone(shared.connection)
 
     # --- events on the wire
 

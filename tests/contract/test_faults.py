@@ -279,8 +279,8 @@ def test_connections_that_are_reset_again_and_again(run, own_redis):
             heard = {topic: Witness() for topic in own.topics}
             start = Position("", 0)
             for topic in own.topics:
-                start = (await hub._backend.history(topic, None)).position._replace(offset=0)
-                page = await hub._backend.history(topic, start)
+                start = (await hub.backend.history(topic, None)).position._replace(offset=0)
+                page = await hub.backend.history(topic, start)
                 for message in page.messages:
                     heard[topic].event(message)
             nothing_lost(heard, own)
@@ -412,8 +412,8 @@ def test_an_event_loop_that_was_held_up_keeps_its_connections(run, own_redis):
         async with Proxy(own_redis.port) as _, hub_at(own_redis.url) as hub:
             witness, states = Witness(), []
             await hub.attach("t", witness)
-            changed = hub._backend._on_state
-            hub._backend._on_state = lambda up: (states.append(up), changed(up))
+            changed = hub.backend._on_state
+            hub.backend._on_state = lambda up: (states.append(up), changed(up))
             published, done = [], threading.Event()
             thread = threading.Thread(target=elsewhere, args=(published, done))
             thread.start()
@@ -447,7 +447,7 @@ def test_a_lost_answer_stores_the_event_once(run, own_redis):
             await hub.publish("t", b"0", KEEP)
             proxy.alter = lambda data, passage: data if passage.listens else None
             with pytest.raises(Uncertain):
-                await hub._backend.publish("t", b"1", keep=KEEP, message_id="one")
+                await hub.backend.publish("t", b"1", keep=KEEP, message_id="one")
             again = asyncio.create_task(hub.publish("t", b"1", KEEP, "one"))
             await until(lambda: witness.numbers == [0, 1])
             proxy.alter = lambda data, passage: data
@@ -502,7 +502,7 @@ def test_publications_that_are_cancelled_disturb_no_other_answer(run, shared_red
             results = await asyncio.gather(*tasks, return_exceptions=True)
             for n, result in enumerate(results):
                 if not isinstance(result, asyncio.CancelledError):
-                    own = (await hub._backend.history(f"c{n}", None)).position
+                    own = (await hub.backend.history(f"c{n}", None)).position
                     assert result.position == own == Position(own.epoch, 1)
 
     run(main())
@@ -511,9 +511,9 @@ def test_publications_that_are_cancelled_disturb_no_other_answer(run, shared_red
 def test_an_id_is_known_for_its_topic_alone(run, shared_redis):
     async def main():
         async with hub_at(shared_redis.url) as hub:
-            await hub._ready()
+            await hub.ready()
             for topic, message_id in (("a", "b}c"), ("a}b", "c"), ("a", "}:s"), ("a}", ":s")):
-                before = (await hub._backend.history(topic, None)).position.offset
+                before = (await hub.backend.history(topic, None)).position.offset
                 receipt = await hub.publish(topic, b"1", KEEP, message_id)
                 assert receipt.position.offset == before + 1
 
@@ -886,8 +886,8 @@ def test_servers_that_differ_are_believed_at_last(run, own_redis, caplog):
 
             proxy.alter = alter
             async with hub_at(proxy.url) as hub, hub_at(proxy.url) as other:
-                await until(lambda: hub.up, lambda: hub._ready())
-                await until(lambda: other.up, lambda: other._ready())
+                await until(lambda: hub.up, lambda: hub.ready())
+                await until(lambda: other.up, lambda: other.ready())
                 witnesses = await listen(hub, TOPICS)
                 async with Traffic(other, TOPICS) as traffic:
                     await traffic.flows()
@@ -922,7 +922,7 @@ def test_a_topic_that_is_asked_about_keeps_its_epoch(run, own_redis, monkeypatch
             witness = Witness()
             first = (await hub.attach("t", witness)).position
             await asyncio.sleep(1)
-            assert (await hub._backend.history("t", None)).position == first
+            assert (await hub.backend.history("t", None)).position == first
             assert witness.items == []
 
     run(main())
