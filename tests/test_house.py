@@ -41,6 +41,7 @@ ORDER = [
     "_topics",
     "_subscribe",
     "_presence",
+    "_publisher",
     "_closing",
     "_clocks",
     "_identity",

@@ -27,6 +27,7 @@ from ._plan import (
     RouteOptions,
 )
 from ._presence import Presence
+from ._publisher import Publisher
 from ._router import SocketAccess, SocketRouter
 from ._signature import Cached, MessageHeader
 from ._status import CloseCode, Status
@@ -64,6 +65,7 @@ __all__ = [
     "Presence",
     "PresenceChange",
     "Progress",
+    "Publisher",
     "Reply",
     "Request",
     "Response",
