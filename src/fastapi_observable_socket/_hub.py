@@ -352,9 +352,13 @@ class Hub:
             self._agree_soon(channel)
 
     async def settled(self, topic: str) -> None:
-        """Once the broker has confirmed what is watched here of `topic`, if that is on its way."""
+        """Once the broker has confirmed what is watched here of `topic`, if that is on its way.
+        Raises `Unavailable` where the way to it is not there yet."""
         channel = self._channels.get(topic)
-        if channel is not None and self.up and not channel.joined and channel.wanted:
+        if channel is None:
+            return
+        await self.ready()
+        if self.up and channel.wanted and not channel.joined and self._is_known(channel):
             await self._agree_soon(channel).done.wait()
 
     def _is_known(self, channel: Channel) -> bool:
@@ -431,14 +435,17 @@ class Hub:
         if leaving:
             await self._leave(leaving)
         joining = [c for c in known if c.wanted and not c.joined]
+        era = self._era
         try:
             if joining:
                 await self._join(joining)
         except Exception as error:
-            if not self.up or len(joining) == 1:
-                self._refused(batch, joining, error)
-            else:
+            if len(joining) > 1 and self.up:
+                await asyncio.sleep(RETRY)  # if it is the way that was lost, that is known then
+            if len(joining) > 1 and self.up and era == self._era:
                 await self._join_each(batch, joining)
+            else:
+                self._refused(batch, joining, error)
 
     async def _leave(self, channels: Sequence[Channel]) -> None:
         for channel in channels:
@@ -476,10 +483,14 @@ class Hub:
 
     async def _join_each(self, batch: Batch, channels: Sequence[Channel]) -> None:
         """By itself: what is wrong with one is not the others' fault."""
-        for channel in channels:
+        era = self._era
+        for n, channel in enumerate(channels):
             try:
                 await self._join([channel])
             except Exception as error:
+                if era != self._era:
+                    self._refused(batch, channels[n:], error)
+                    break
                 self._refused(batch, [channel], error)
 
     def _refused(self, batch: Batch, channels: Sequence[Channel], error: Exception) -> None:
