@@ -15,7 +15,6 @@ from ._errors import (
 )
 from ._handle import Connection, Connections
 from ._identity import Authenticated
-from ._people import User
 from ._plan import (
     AccessCheck,
     DataCheck,
@@ -33,6 +32,7 @@ from ._signature import Cached, MessageHeader
 from ._status import CloseCode, Status
 from ._stream import Progress
 from ._subscribe import Events
+from ._user import User
 from ._wire import Header, MessageData, Payload, Request, Response
 from .backends._backend import Member
 

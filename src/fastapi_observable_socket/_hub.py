@@ -12,8 +12,9 @@ import secrets
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from ._channel import RING, Attached, Batch, Channel, Listener
 from ._log import escaped, failure, logger
 from .backends._backend import (
     Backend,
@@ -35,9 +36,6 @@ AUDIT = 30.0
 """Seconds, about, between two comparisons of idle topics with the broker: a lost last event
 has no successor that would reveal it."""
 
-RING = 256
-"""Events of a topic that are kept here, so that those who come back are not the broker's load."""
-
 AT_ONCE = 512
 """Topics that are asked about in one go."""
 
@@ -50,105 +48,6 @@ PATIENCE = 5.0
 AGAIN = 0.3
 """Seconds, about, before what somebody listens to is asked for again, where the broker is there
 and refused it, or its adapter did not start."""
-
-
-class Listener(Protocol):
-    """One who is told of the events of a topic. Neither waits nor raises."""
-
-    def event(self, message: Message) -> None: ...
-
-    def gap(self, position: Position) -> None: ...
-
-
-class Attached(NamedTuple):
-    """How a listener began: at `position`, with the events it had `missed` since it left;
-    not `recovered`, where these cannot be had."""
-
-    position: Position
-    missed: list[Message]
-    recovered: bool
-
-
-NOWHERE = Position("", 0)
-
-
-class Channel:
-    """What this process knows of one topic."""
-
-    __slots__ = (
-        "_ring",
-        "behind",
-        "coming",
-        "cursor",
-        "fleeting",
-        "joined",
-        "latest",
-        "linger",
-        "listeners",
-        "period",
-        "recovery",
-        "seen",
-        "told_at",
-        "topic",
-        "waiting",
-    )
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self.fleeting = topic[:1] == "@"
-        """Whether it is one between processes: nothing of it is kept, and nothing asked."""
-        self.listeners: dict[Listener, None] = {}
-        self.coming = 0
-        """How many are about to listen."""
-        self.joined = False
-        """Whether the broker has confirmed that it tells us."""
-        self.cursor = NOWHERE
-        """How far this process has come; without an epoch until that is known."""
-        self._ring: deque[Message] | None = None  # most topics have no event for long
-        self.waiting: list[Message] | None = None
-        """What came while the history was being asked."""
-        self.behind = False
-        """Whether there may be something behind the cursor that was not asked for yet."""
-        self.recovery: asyncio.Task[None] | None = None
-        self.linger: asyncio.TimerHandle | None = None
-        self.period = 0.0
-        """Seconds between two events that are told; of those between, the latest alone is."""
-        self.latest: Message | None = None
-        self.told_at = -1e9
-        self.seen = True
-        """Whether it has had an event since the last audit."""
-
-    @property
-    def ring(self) -> deque[Message]:
-        """The last events."""
-        if self._ring is None:
-            self._ring = deque(maxlen=RING)
-        return self._ring
-
-    @property
-    def wanted(self) -> bool:
-        return bool(self.listeners or self.coming)
-
-    def since(self, position: Position) -> list[Message] | None:
-        """What came after `position`, if all of it is still here."""
-        epoch, offset = position
-        if epoch != self.cursor.epoch or offset > self.cursor.offset:
-            return None
-        if offset == self.cursor.offset:
-            return []
-        found = [message for message in self.ring if message.offset > offset]
-        return found if found and found[0].prev <= offset else None
-
-
-class Batch:
-    """Topics about which the broker is made to agree in one go."""
-
-    __slots__ = ("channels", "done", "refused")
-
-    def __init__(self) -> None:
-        self.channels: dict[Channel, None] = {}
-        self.done = asyncio.Event()
-        self.refused: dict[Channel, Exception] = {}
 
 
 _HUBS: "weakref.WeakKeyDictionary[Any, Hub]" = weakref.WeakKeyDictionary()

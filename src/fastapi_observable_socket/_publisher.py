@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from ._hub import PATIENCE, Hub
-from ._people import Post, User
 from ._topic import check_topic
+from ._user import Post, User
 from ._wire import encode
 from .backends._backend import Backend, Keep, Position
 

@@ -40,7 +40,7 @@ from ._handle import Connections, checked_name
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
 from ._outbox import Bounds, Budget
-from ._people import People, Post, User
+from ._people import People
 from ._plan import Definition, Handler, RouteOptions
 from ._presence import Presence
 from ._route import Route
@@ -49,6 +49,7 @@ from ._stream import MAX_WINDOW
 from ._subscribe import Events
 from ._topic import Topic, TopicDefinition, same_shape
 from ._topics import Topics
+from ._user import Post, User
 from ._wire import is_reserved
 from .backends._backend import Backend, Keep, Position
 from .backends.memory import MemoryBackend

@@ -7,8 +7,8 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
+from ._channel import Attached
 from ._errors import Gap
-from ._hub import Attached
 from ._topics import Topics
 from .backends._backend import Message, Position
 

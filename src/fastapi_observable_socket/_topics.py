@@ -16,9 +16,10 @@ from starlette.exceptions import HTTPException
 
 from ._attendance import Attendance, Roster
 from ._call import Call, Shared
+from ._channel import Attached
 from ._depends import misfit
 from ._errors import BadRequest, Forbidden, Internal, NotFound, RequestFailed, of_broker
-from ._hub import Attached, Hub
+from ._hub import Hub
 from ._log import failure
 from ._status import Status
 from ._topic import MAX_TOPIC, Topic, TopicDefinition, check_topic, is_open
