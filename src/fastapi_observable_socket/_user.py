@@ -81,9 +81,9 @@ class Post:
 class Asked:
     """A question under way: `answer` is the first good one, or the failure of all."""
 
-    def __init__(self, route: str, posts: int) -> None:
+    def __init__(self, question: Question, posts: int) -> None:
         self.answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        self._route = route
+        self._question = question
         self._posts = posts
         self._workers: int | None = 0
         self._heard = 0
@@ -112,7 +112,7 @@ class Asked:
 
     def _look(self) -> None:
         if not self.is_open and not self.answer.done():
-            self.answer.set_exception(_error(self._route, self._worst))
+            self.answer.set_exception(_error(self._question, self._worst))
 
 
 def _rank(failed: Failed) -> int:
@@ -121,7 +121,8 @@ def _rank(failed: Failed) -> int:
     return {"nobody": 0, "not_taken": 1}.get(failed.why, 2)
 
 
-def _error(route: str, failed: Failed | None) -> Exception:
+def _error(question: Question, failed: Failed | None) -> Exception:
+    route = question.route
     match failed:
         case None | Failed(why="nobody"):
             return NotConnected()
@@ -130,6 +131,8 @@ def _error(route: str, failed: Failed | None) -> Exception:
         case Failed(why="answered"):
             payload = msgspec.json.decode(failed.payload)
             return ResponseError(route, failed.status, failed.headers, payload)
+        case Failed(why="late"):
+            return SocketTimeoutError(route, question.seconds, True)
         case Failed(why="lost"):
             return ConnectionLostError(failed.sent, failed.status, failed.reason)
     return SocketError(f"{route} could not be asked: {failed.why} {failed.reason}".rstrip())
@@ -243,7 +246,7 @@ class User:
         return msgspec.Raw(fitting(encode(value).decode(), self._max_bytes).encode())
 
     async def _answer(self, question: Question) -> msgspec.Raw:
-        asked = Asked(question.route, len(self._posts))
+        asked = Asked(question, len(self._posts))
         try:
             for post in self._posts:
                 await post.ask(self.id, question, asked)
