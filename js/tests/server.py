@@ -196,6 +196,11 @@ async def board(name: str) -> dict[str, int]:
     return {"n": boards.get(name, 0)}
 
 
+@router.topic("rooms/{name}", presence=True)
+async def rooms(name: str) -> bool:
+    return True
+
+
 @router.topic("cursors", keep=False, publish=True)
 async def cursors() -> bool:
     return True

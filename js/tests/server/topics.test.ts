@@ -144,6 +144,22 @@ describe.skipIf(reason)('against the real router', () => {
     expect(one.gaps).toEqual([])
   })
 
+  test('who is there is a state, and who comes and goes are its events', async () => {
+    const [watching, one, two] = [connect(), connect({}, wire.port), connect()]
+    await listen(one, 'rooms/a')
+    const told = await listen(watching, 'rooms/a/@presence')
+    const since = expect.any(Number)
+    expect(told.snapshots).toEqual([[{ user_id: null, sockets: 1, since }]])
+    const { unsubscribe } = await listen(two, 'rooms/a')
+    const join = { event: 'join', user_id: null, sockets: 2, since }
+    await vi.waitFor(() => expect(told.seen).toEqual([join]))
+    wire.unplug()
+    await vi.waitFor(() => expect(told.seen).toEqual([join, { ...join, event: 'leave', sockets: 1 }]))
+    unsubscribe()
+    await vi.waitFor(() => expect(told.seen[2]).toEqual({ ...join, event: 'leave', sockets: 0 }))
+    expect(told.gaps).toEqual([])
+  })
+
   test('the last who leaves ends it on the server', async () => {
     const socket = connect()
     const [a, b] = [await listen(socket, 'numbers/left'), await listen(socket, 'numbers/left')]
