@@ -7,6 +7,7 @@ gap, never passed over. A listener is called and cannot hold anybody up.
 """
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections import deque
@@ -64,12 +65,20 @@ class Attached(NamedTuple):
     recovered: bool
 
 
+class Entered(NamedTuple):
+    """That a topic was subscribed, in which era, and where it stood then, if that was told."""
+
+    era: int
+    position: Position | None
+
+
 class Channel:
     """What this process knows of one topic."""
 
     __slots__ = (
         "behind",
         "cursor",
+        "entering",
         "joined",
         "latest",
         "linger",
@@ -89,6 +98,8 @@ class Channel:
         self.listeners: dict[Listener, None] = {}
         self.joined = False
         """Whether the broker has confirmed that it tells us."""
+        self.entering: asyncio.Future[Entered] | None = None
+        """While it is being subscribed."""
         self.cursor = Position("", 0)
         """How far this process has come; without an epoch until that is known."""
         self.ring: deque[Message] = deque(maxlen=RING)
@@ -105,6 +116,16 @@ class Channel:
         self.lock = asyncio.Lock()
         self.seen = True
         """Whether it has had an event since the last audit."""
+
+    def entered(self, entered: Entered, error: BaseException | None) -> None:
+        entering, self.entering = self.entering, None
+        if entering is None:
+            return
+        if error is None:
+            entering.set_result(entered)
+        else:
+            entering.set_exception(error)
+            entering.exception()  # perhaps nobody waits any more
 
     def since(self, position: Position) -> list[Message] | None:
         """What came after `position`, if all of it is still here."""
@@ -126,6 +147,8 @@ class Hub:
         self._audit_every = audit
         self._channels: dict[str, Channel] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._entering: list[Channel] = []
+        """Those that are subscribed in the next turn."""
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -165,6 +188,7 @@ class Hub:
             if channel.linger is not None:
                 channel.linger.cancel()
         self._channels.clear()
+        self._entering.clear()
         self._tasks.clear()
         self._era += 1
         self.up = False
@@ -174,10 +198,12 @@ class Hub:
         if self._starting is None:
             return
         self._starting = None
-        tasks = list(self._tasks)
+        tasks, entering = list(self._tasks), list(self._entering)
         self._forget()
         if self._loop is not asyncio.get_running_loop():
             return  # that one is over, and all that ran on it
+        for channel in entering:
+            channel.entered(Entered(self._era, None), Unavailable("closed"))
         self._closing = True
         for task in tasks:
             task.cancel()
@@ -298,6 +324,8 @@ class Hub:
             channel.joined = False
             if channel.recovery is not None:
                 channel.recovery.cancel()
+            if channel.entering is not None:
+                await asyncio.wait([channel.entering])  # else it would be subscribed behind this
             await self._backend.unsubscribe([channel.topic])
             # Only now: whoever comes meanwhile waits for the lock, and subscribes after this.
             self._channels.pop(channel.topic, None)
@@ -307,16 +335,63 @@ class Hub:
 
         Not `joined` after it where the broker went away meanwhile. Raises `Unavailable`.
         """
-        era = self._era
-        await self._backend.subscribe([channel.topic])
+        if channel.entering is None:
+            channel.entering = self._enter_soon(channel)
+        # Not undone by one who gives up: it would not be known whether the broker was asked.
+        era, position = await asyncio.shield(channel.entering)
         if era != self._era:
             return
         channel.joined = True
+        if position is not None and self._begin(channel, position):
+            return
         recovery = self._recover_soon(channel)
         await asyncio.wait([recovery], timeout=PATIENCE)
         if not recovery.done() or recovery.cancelled() or not recovery.result():
             channel.joined = False
             raise Unavailable("the broker does not say where the topic stands")
+
+    def _enter_soon(self, channel: Channel) -> "asyncio.Future[Entered]":
+        """Subscribe, together with all who want to in the same turn."""
+        assert self._loop is not None
+        if not self._entering:
+            self._loop.call_soon(self._enter)
+        self._entering.append(channel)
+        return self._loop.create_future()
+
+    def _enter(self) -> None:
+        entering, self._entering = self._entering, []
+        for start in range(0, len(entering), AT_ONCE):
+            self._spawn(self._enter_together(entering[start : start + AT_ONCE]))
+
+    async def _enter_together(self, channels: Sequence[Channel]) -> None:
+        era, topics = self._era, [channel.topic for channel in channels]
+        positions: Sequence[Position | None] = [None] * len(topics)
+        error: BaseException | None = None
+        try:
+            await self._backend.subscribe(topics)
+            # It may be refused because of one of them: then each asks for itself.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(PATIENCE):
+                    positions = await self._backend.positions(topics)
+        except asyncio.CancelledError:
+            error = Unavailable("closed")
+            raise
+        except Exception as failed:
+            error = failed
+        finally:
+            for channel, position in zip(channels, positions, strict=True):
+                channel.entered(Entered(era, position), error)
+
+    def _begin(self, channel: Channel, position: Position) -> bool:
+        """Take `position` for where a topic stands of which nothing is known, with all that came
+        since; whether that could be done."""
+        if channel.cursor.epoch or channel.behind or channel.recovery is not None:
+            return False
+        channel.cursor = position
+        waiting, channel.waiting = channel.waiting, []
+        for message in waiting:
+            self._take(channel, message)
+        return channel.recovery is None
 
     async def _missed(self, channel: Channel, since: Position | None) -> Attached:
         """What came between `since` and the cursor, as it is when this returns."""
