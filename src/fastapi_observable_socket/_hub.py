@@ -8,6 +8,7 @@ gap, never passed over. A listener is called and cannot hold anybody up.
 
 import asyncio
 import contextlib
+import itertools
 import random
 import secrets
 from collections import deque
@@ -152,6 +153,8 @@ class Hub:
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._name, self._numbers = "", itertools.count()
+        """Of which the ids of events are made. A secret: clients choose ids, too."""
         self._era = 0
         """How often the broker has come or gone: what it confirmed before says nothing now."""
         self.up = False
@@ -166,6 +169,7 @@ class Hub:
         if self._starting is None or self._loop is not loop:
             self._forget()  # another loop, or another process after a fork: all anew
             self._loop, self._closing = loop, False
+            self._name, self._numbers = secrets.token_urlsafe(12), itertools.count()
             self._starting = self._spawn(self._start())
         starting = self._starting
         if not starting.done():
@@ -232,7 +236,10 @@ class Hub:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         await self._ready(timeout)
-        message_id = message_id or (secrets.token_urlsafe(12) if keep else "")
+        if not self._backend.remote:
+            return await self._backend.publish(topic, data, keep=keep, message_id=message_id)
+        if keep and not message_id:
+            message_id = f"{self._name}.{next(self._numbers)}"
         wait, doubt = RETRY, False
         while True:
             try:
