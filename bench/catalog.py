@@ -9,7 +9,7 @@ topics is in `catalog_topics`.
 
 import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 PLACEHOLDER = "@" * 9  # load.c puts the id of each call here
 
@@ -156,6 +156,7 @@ class Scenario:
     headers: str = "{}"
     options: tuple[str, ...] = ()  # of load.c
     items: int = 0  # of an answer that comes in many
+    longer: float = 1.0  # a run, than others
 
     @property
     def at_once(self) -> int:
@@ -184,7 +185,8 @@ def streaming(name: str, title: str, headers: str, *options: str) -> Scenario:
 def fanning_out(name: str, title: str, sockets: int) -> Scenario:
     payload = f'{{"n":{PLACEHOLDER},"text":"{"x" * 150}"}}'
     options = ("--fan", "--more", '"n":')
-    return Scenario(name, title, sockets, 1, "publish", payload, '"n":', options=options, items=1)
+    more: dict[str, Any] = {"options": options, "items": 1, "longer": 2.0}
+    return Scenario(name, title, sockets, 1, "publish", payload, '"n":', **more)
 
 
 def calling(name: str, title: str, in_flight: int) -> Scenario:

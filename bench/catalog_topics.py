@@ -78,6 +78,7 @@ MEMORY_SUBJECTS = (
     Subject("topics_redis", "fastapi", checkout=True, server="topics"),
 )
 MANY_SOCKETS = 2_000
+TOPICS_OF_MANY = 50  # of one alone the cost would be lost in the noise of a socket's
 MANY_TOPICS = 10_000
 
 SCENARIOS = (*(s.name for s in RELAY_SCENARIOS), ATTACH, TOPIC_MEMORY)

@@ -118,7 +118,7 @@ def rehearse(server: Server, scenario: Scenario, seconds: float) -> Run:
     processes.check_answer(server, scenario)
     small = 2 if scenario.items else 10 * scenario.at_once + 100
     rate = processes.measure(server, scenario, small, small // 2)["per_s"]
-    counted = max(small, int(rate * seconds))
+    counted = max(small, int(rate * seconds * scenario.longer))
     return Run(server, scenario, counted, counted // 8 + scenario.at_once)
 
 
@@ -151,7 +151,7 @@ def plan(servers: Iterable[Server], options: Options) -> list[Run]:
 
 def measure(runs: Sequence[Run], options: Options) -> dict[str, dict[str, list[Any]]]:
     samples: dict[str, dict[str, list[Any]]] = {s.name: {} for s in options.scenarios}
-    for round_ in range(options.rounds):
+    for round_ in range(options.rounds if runs else 0):
         say(f"round {round_ + 1} of {options.rounds}")
         for scenario in options.scenarios:
             for run in (r for r in runs if r.scenario is scenario):

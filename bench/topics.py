@@ -5,6 +5,7 @@ Called by `run.py`. Rounds are interleaved as there, and all pairs stay up meanw
 it is not their turn.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,8 +23,7 @@ from processes import Failed, Server, idle_connections
 
 FIRST = 400  # events by which it is found out how fast a pair is
 
-CALL = '{"uuid":1,"route":"echo","headers":{},"payload":1}'
-SUBSCRIBE = '{"uuid":1,"route":"$sub","headers":{},"payload":{"topic":"topic-0"}}'
+CALL = '{"uuid":1,"route":"$unsub","payload":{"topic":"topic-0"}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,14 @@ def _memory_of(subject: Subject, sockets: int) -> dict[str, float]:
     if subject.name == "topics_redis":
         with pairs.redis() as redis, _environment("BENCH_REDIS", redis.url):
             return {"a topic of the process, over Redis": _of_many_topics(subject)[0]}
-    called, listening = (_a_socket(subject, sockets, hello) for hello in (CALL, SUBSCRIBE))
+    wanted = [{"topic": f"topic-{n}"} for n in range(topics.TOPICS_OF_MANY)]
+    subscribe = json.dumps({"uuid": 1, "route": "$sub", "payload": {"topics": wanted}})
+    called, listening = (_a_socket(subject, sockets, hello) for hello in (CALL, subscribe))
     channel, subscription = _of_many_topics(subject)
     return {
         "a socket that has made a call": called,
-        "its subscription to one topic, many sockets": listening - called,
-        "a subscription of one socket, many topics": subscription,
+        "a subscription, where many sockets have few": (listening - called) / len(wanted),
+        "a subscription, where one socket has many": subscription,
         "a topic of the process, without a broker": channel,
     }
 

@@ -17,9 +17,4 @@ async def anybody() -> bool:
     return True
 
 
-@router.route("echo")
-async def echo(payload: int) -> int:
-    return payload
-
-
 router.mount(app, "/ws")
