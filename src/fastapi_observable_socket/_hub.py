@@ -120,13 +120,13 @@ class Channel:
 
     def entered(self, entered: Entered, error: BaseException | None) -> None:
         entering, self.entering = self.entering, None
-        if entering is None:
-            return
+        if entering is None or entering.done():
+            return  # nobody waits any more
         if error is None:
             entering.set_result(entered)
         else:
             entering.set_exception(error)
-            entering.exception()  # perhaps nobody waits any more
+            entering.exception()  # whoever waits is told; if it is being cancelled, nobody
 
     def since(self, position: Position) -> list[Message] | None:
         """What came after `position`, if all of it is still here."""
@@ -328,11 +328,12 @@ class Hub:
             # Taken again under the lock: somebody may have come meanwhile.
             if channel.listeners or channel.linger is not None or not self._is_known(channel):
                 return
+            if channel.entering is not None:
+                self._leave_later(channel)  # else it would be subscribed behind this
+                return
             channel.joined = False
             if channel.recovery is not None:
                 channel.recovery.cancel()
-            if channel.entering is not None:
-                await asyncio.wait([channel.entering])  # else it would be subscribed behind this
             await self._backend.unsubscribe([channel.topic])
             # Only now: whoever comes meanwhile waits for the lock, and subscribes after this.
             self._channels.pop(channel.topic, None)
@@ -342,10 +343,12 @@ class Hub:
 
         Not `joined` after it where the broker went away meanwhile. Raises `Unavailable`.
         """
+        assert self._loop is not None
         if channel.entering is None:
-            channel.entering = self._enter_soon(channel)
-        # Not undone by one who gives up: it would not be known whether the broker was asked.
-        era, position = await asyncio.shield(channel.entering)
+            self._enter_soon(channel)
+        # Another's is no more: who waited for it has given up, and what was asked is for us.
+        entering = channel.entering = self._loop.create_future()
+        era, position = await entering
         if era != self._era:
             return
         channel.joined = True
@@ -357,13 +360,12 @@ class Hub:
             channel.joined = False
             raise Unavailable("the broker does not say where the topic stands")
 
-    def _enter_soon(self, channel: Channel) -> "asyncio.Future[Entered]":
+    def _enter_soon(self, channel: Channel) -> None:
         """Subscribe, together with all who want to in the same turn."""
         assert self._loop is not None
         if not self._entering:
             self._loop.call_soon(self._enter)
         self._entering.append(channel)
-        return self._loop.create_future()
 
     def _enter(self) -> None:
         entering, self._entering = self._entering, []
