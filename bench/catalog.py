@@ -1,14 +1,15 @@
 """
 What is compared: the subjects, the scenarios, and the goals set for this package.
 
-Only data lives here. There are three contests: of servers that answer calls, of servers that
-send streams, and of clients. The subjects of one do the same jobs, and say in their `Dialect`
-how a call of them looks on the wire.
+Only data lives here. There are four contests: of servers that answer calls, of servers that
+send streams, of servers that send one event to many, and of clients. The subjects of one do the
+same jobs, and say in their `Dialect` how a call of them looks on the wire. What else there is of
+topics is in `catalog_topics`.
 """
 
 import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 PLACEHOLDER = "@" * 9  # load.c puts the id of each call here
 
@@ -45,6 +46,24 @@ SOCKETIO = Dialect(
         *("--prefix", "43", "--ping", "2", "--pong", "3"),
     ),
 )
+# Of a fan-out an event is known by its number. A socket.io client is in the room by connecting.
+FANOUT = Dialect(
+    ENVELOPE.template,
+    '"n":',
+    options=(
+        *("--init-recv", "1", "--hello"),
+        '{"uuid":1,"route":"$sub","headers":{},"payload":{"topic":"news"}}',
+    ),
+)
+SOCKETIO_FANOUT = Dialect(
+    '42["JOB",PAYLOAD]',
+    '"n":',
+    options=(
+        *("--init-recv", "2", "--init-send", "40"),
+        *("--prefix", "42", "--ping", "2", "--pong", "3"),
+    ),
+)
+SOCKETIO_PATH = "/socket.io/?EIO=4&transport=websocket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,7 @@ CALL_SUBJECTS = (
     Subject("published", "published"),
     Subject("fastapi_websocket_rpc", "fastapi_websocket_rpc", RPC),
     Subject("fastapi_ws_router", "fastapi_ws_router"),
-    Subject("socketio", "socketio", SOCKETIO, "/socket.io/?EIO=4&transport=websocket"),
+    Subject("socketio", "socketio", SOCKETIO, SOCKETIO_PATH),
     Subject("chanx", "chanx", CHANX),
 )
 
@@ -82,6 +101,12 @@ STREAM_SUBJECTS = (
     Subject("stream_msgspec", "fastapi"),
     Subject("stream_ours", "fastapi", checkout=True),
     Subject("stream_ours_typed", "fastapi", checkout=True),
+)
+
+FANOUT_SUBJECTS = (
+    Subject("fanout_raw", "fastapi", FANOUT),
+    Subject("fanout_ours", "fastapi", FANOUT, checkout=True),
+    Subject("fanout_socketio", "socketio", SOCKETIO_FANOUT, SOCKETIO_PATH),
 )
 
 
@@ -131,10 +156,11 @@ class Scenario:
     headers: str = "{}"
     options: tuple[str, ...] = ()  # of load.c
     items: int = 0  # of an answer that comes in many
+    longer: float = 1.0  # a run, than others
 
     @property
     def at_once(self) -> int:
-        return self.connections * self.in_flight
+        return self.in_flight if "--fan" in self.options else self.connections * self.in_flight
 
 
 def summing(name: str, title: str, connections: int, in_flight: int) -> Scenario:
@@ -154,6 +180,13 @@ def streaming(name: str, title: str, headers: str, *options: str) -> Scenario:
     return Scenario(
         name, title, 1, 1, "stream", payload, first, headers=headers, options=options, items=items
     )
+
+
+def fanning_out(name: str, title: str, sockets: int) -> Scenario:
+    payload = f'{{"n":{PLACEHOLDER},"text":"{"x" * 150}"}}'
+    options = ("--fan", "--more", '"n":')
+    more: dict[str, Any] = {"options": options, "items": 1, "longer": 2.0}
+    return Scenario(name, title, sockets, 1, "publish", payload, '"n":', **more)
 
 
 def calling(name: str, title: str, in_flight: int) -> Scenario:
@@ -177,6 +210,8 @@ STREAM_SCENARIOS = (
         *("--ack-every", "32"),
     ),
 )
+
+FANOUT_SCENARIOS = (fanning_out("fanout", "1,000 sockets", 1_000),)
 
 CLIENT_SCENARIOS = (
     calling("client_one", "one at a time", 1),
@@ -209,6 +244,13 @@ CONTESTS = (
         STREAM_SCENARIOS,
         "Items a second of a stream, as a ratio to `stream_json`",
         "CPU of the server, µs an item",
+    ),
+    Contest(
+        "fanout_raw",
+        FANOUT_SUBJECTS,
+        FANOUT_SCENARIOS,
+        "Deliveries a second of events to many, as a ratio to `fanout_raw`",
+        "CPU of the server, µs a delivery",
     ),
     Contest(
         "client_by_hand",
@@ -254,6 +296,8 @@ GOALS = (
     Goal("pipelined", "ours_typed", "ours", 0.6),
     Goal("stream", "stream_ours", "stream_json", 0.8),
     Goal("stream_window", "stream_ours", "stream_json", 0.8),
+    Goal("fanout", "fanout_ours", "fanout_raw", 0.8),
+    Goal("fanout", "fanout_ours", "fanout_socketio", 3.0),
     Goal("client_one", "client_ours", "client_fastapi_websocket_rpc", 3.0),
     Goal("client_one", "client_ours", "client_socketio", 3.0),
     Goal("client_64", "client_ours", "client_fastapi_websocket_rpc", 3.0),

@@ -8,21 +8,24 @@
  *   -c N           connections                -k N       calls in flight on each
  *   -n N           calls that are counted     -w N       calls before these, to warm up
  *   -t SECONDS     give up after so long      -f FILE    text of a call; its 9-character
- *                                                        placeholder "@@@@@@@@@" is the id
+ *                                                        placeholders "@@@@@@@@@" are the id
  *   --id-key TEXT     what stands before the id in an answer
  *   --prefix TEXT     frames that begin otherwise are no answers
  *   --ping TEXT, --pong TEXT   a heartbeat of text frames, and what to answer
+ *   --hello TEXT      sent as soon as a connection is open
  *   --init-recv N     frames the server sends before calls may start
  *   --init-send TEXT  sent when the first of these is there
  *   --more TEXT       a frame with TEXT in it is an item of an answer that goes on
  *   --ack-every N     after every N items of an answer acknowledge them, by "$ack"
+ *   --fan             the first connection calls, and a frame with the TEXT of --more is to reach
+ *                     them all: these are the items, the last of them is the answer
  *   --pid PID         the server, whose CPU time is counted
  *   --show            print the first item and the first answer to stderr
  *
  * A closed loop: each answer lets the next call go, so that at any time c * k calls are
  * under way. The frame of a call is built and masked once; only the nine digits of its id
  * change. Each answer, and each item of one, has to name an id that is under way, else it
- * counts as bad.
+ * counts as bad. With --fan each connection has to get each item, in order.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -42,7 +45,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ID_DIGITS = 9, FIRST_ID = 100000000, HANDSHAKES_AT_ONCE = 64, READ_AT_LEAST = 4096 };
+enum { ID_DIGITS = 9, FIRST_ID = 100000000, IDS_AT_MOST = 4, HANDSHAKES_AT_ONCE = 64, READ_AT_LEAST = 4096 };
 enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 static const uint8_t MASK[4] = {0x37, 0xfa, 0x21, 0x3d};
 
@@ -55,23 +58,25 @@ typedef struct {
     int fd;
     bool upgraded, ready, stuck; /* stuck: the kernel takes no more, EPOLLOUT is awaited */
     int greetings;               /* frames received before it was ready */
+    long fanned;                 /* items received, of --fan */
     Buffer in, out;
 } Connection;
 
 static struct {
     int port, connections, in_flight, seconds, idle, init_recv, pid;
     long counted, warm_up, ack_every;
-    const char *path, *file, *id_key, *prefix, *ping, *pong, *init_send, *more;
-    bool show, show_item;
+    const char *path, *file, *id_key, *prefix, *ping, *pong, *hello, *init_send, *more;
+    bool show, show_item, fan;
 } opt = {.port = 8000, .connections = 1, .in_flight = 1, .seconds = 60, .counted = 1000, .path = "/ws"};
 
 static int epoll;
 static Connection *connections;
 static int ready; /* connections that may call */
 
-static Buffer call;      /* the frame of a call, masked */
-static size_t id_at;     /* where its id stands in the frame */
-static size_t id_phase;  /* and in the text, which decides the byte of the mask */
+static Buffer call;                  /* the frame of a call, masked */
+static size_t id_at[IDS_AT_MOST];    /* where its ids stand in the frame */
+static size_t id_phase[IDS_AT_MOST]; /* and in the text, which decides the byte of the mask */
+static int ids;
 static uint64_t *sent_at; /* by call; 0 when it is not under way */
 static long *items_of;    /* by call; how many came */
 static uint32_t *latencies;
@@ -154,14 +159,16 @@ static void build_call(void) {
     ssize_t read = getdelim(&text, &n, 0, file);
     fclose(file);
     if (read <= 0) fail("the file of the call");
-    char *id = strstr(text, "@@@@@@@@@");
-    if (!id) {
+    append_frame(&call, TEXT, text, (size_t)read);
+    for (char *id = text; ids < IDS_AT_MOST && (id = strstr(id, "@@@@@@@@@")); id += ID_DIGITS) {
+        id_phase[ids] = (size_t)(id - text);
+        id_at[ids] = call.end - (size_t)read + id_phase[ids];
+        ids++;
+    }
+    if (!ids) {
         fprintf(stderr, "%s has no @@@@@@@@@ for the id\n", opt.file);
         exit(1);
     }
-    append_frame(&call, TEXT, text, (size_t)read);
-    id_phase = (size_t)(id - text);
-    id_at = call.end - (size_t)read + id_phase;
     free(text);
 }
 
@@ -210,9 +217,12 @@ static void begin_measuring(void) {
 static void next_call(Connection *c) {
     if (sent == total) return;
     append(&c->out, call.bytes, call.end);
-    char *id = c->out.bytes + c->out.end - call.end + id_at;
-    long number = FIRST_ID + sent;
-    for (size_t i = ID_DIGITS; i-- > 0; number /= 10) id[i] = (char)(('0' + number % 10) ^ MASK[(id_phase + i) & 3]);
+    char *frame = c->out.bytes + c->out.end - call.end;
+    for (int each = 0; each < ids; each++) {
+        long number = FIRST_ID + sent;
+        for (size_t i = ID_DIGITS; i-- > 0; number /= 10)
+            frame[id_at[each] + i] = (char)(('0' + number % 10) ^ MASK[(id_phase[each] + i) & 3]);
+    }
     sent_at[sent++] = now();
 }
 
@@ -248,9 +258,8 @@ static void on_item(Connection *c, const char *text, size_t n) {
     }
 }
 
-static void on_answer(Connection *c, const char *text, size_t n, uint64_t at) {
-    show(&opt.show, text, n);
-    long number = call_of(text, n);
+/* `number` has its answer; -1, and it was a bad one. */
+static void answer(Connection *c, long number, uint64_t at) {
     if (number >= 0) {
         if (answered >= opt.warm_up) {
             uint64_t waited = at - sent_at[number];
@@ -266,6 +275,22 @@ static void on_answer(Connection *c, const char *text, size_t n, uint64_t at) {
         cpu_at_end = server_cpu();
     }
     next_call(c);
+}
+
+static void on_answer(Connection *c, const char *text, size_t n, uint64_t at) {
+    show(&opt.show, text, n);
+    answer(c, call_of(text, n), at);
+}
+
+/* What has reached all is answered: the first connection may go on. */
+static void on_fanned(Connection *c, const char *text, size_t n, uint64_t at) {
+    show(&opt.show, text, n);
+    long number = call_of(text, n);
+    if (number < 0) return;
+    if (number != c->fanned++) bad++;
+    if (++items_of[number] < opt.connections) return;
+    answer(connections, number, at);
+    if (c != connections) flush(connections);
 }
 
 static bool is(const char *expected, const char *text, size_t n) {
@@ -286,8 +311,10 @@ static void on_text(Connection *c, const char *text, size_t n, uint64_t at) {
         return;
     }
     if (opt.prefix && (n < strlen(opt.prefix) || memcmp(text, opt.prefix, strlen(opt.prefix)))) return;
-    if (opt.more && memmem(text, n, opt.more, strlen(opt.more))) on_item(c, text, n);
-    else on_answer(c, text, n, at);
+    bool more = opt.more && memmem(text, n, opt.more, strlen(opt.more));
+    if (opt.fan && more) on_fanned(c, text, n, at);
+    else if (more) on_item(c, text, n);
+    else if (!opt.fan) on_answer(c, text, n, at);
 }
 
 /* Takes the answer to the upgrade, then whole frames, from the front of what was received. */
@@ -303,6 +330,7 @@ static void parse(Connection *c) {
         }
         in->start = (size_t)(end + 4 - in->bytes);
         c->upgraded = true;
+        if (opt.hello) append_frame(&c->out, TEXT, opt.hello, strlen(opt.hello));
         if (!opt.init_recv) {
             c->ready = true;
             ready++;
@@ -427,7 +455,7 @@ static double latency(double quantile) {
 static bool run(void) {
     uint64_t deadline = now() + (uint64_t)opt.seconds * 1000000000u;
     if (!opt.warm_up) begin_measuring();
-    for (int i = 0; i < opt.connections; i++) {
+    for (int i = 0; i < (opt.fan ? 1 : opt.connections); i++) {
         for (int k = 0; k < opt.in_flight; k++) next_call(&connections[i]);
         flush(&connections[i]);
     }
@@ -457,6 +485,10 @@ static void read_options(int argc, char **argv) {
             opt.show = opt.show_item = true;
             continue;
         }
+        if (!strcmp(name, "--fan")) {
+            opt.fan = true;
+            continue;
+        }
         i++;
         if (!strcmp(name, "-p")) opt.port = atoi(value);
         else if (!strcmp(name, "-u")) opt.path = value;
@@ -470,6 +502,7 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(name, "--prefix")) opt.prefix = value;
         else if (!strcmp(name, "--ping")) opt.ping = value;
         else if (!strcmp(name, "--pong")) opt.pong = value;
+        else if (!strcmp(name, "--hello")) opt.hello = value;
         else if (!strcmp(name, "--init-recv")) opt.init_recv = atoi(value);
         else if (!strcmp(name, "--init-send")) opt.init_send = value;
         else if (!strcmp(name, "--more")) opt.more = value;
@@ -483,6 +516,10 @@ static void read_options(int argc, char **argv) {
     }
     if (!opt.idle && (!opt.file || !opt.id_key)) {
         fprintf(stderr, "-f and --id-key are needed, or --idle\n");
+        exit(1);
+    }
+    if (opt.fan && !opt.more) {
+        fprintf(stderr, "--fan needs --more\n");
         exit(1);
     }
     if (!opt.ping != !opt.pong) {

@@ -51,10 +51,10 @@ def _checked(command: list[str], what: str) -> None:
     if done.returncode:
         said = done.stderr or done.stdout
         errors = [line for line in said.splitlines() if line.upper().startswith("ERROR")]
-        raise Failed(f"{what} failed: {_last_line(errors[0] if errors else said)}")
+        raise Failed(f"{what} failed: {last_line(errors[0] if errors else said)}")
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"
 
@@ -127,12 +127,17 @@ class Server:
         return next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Rss:")
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextmanager
 def serving(subject: Subject) -> Iterator[Server]:
     """The subject's server, once it listens, until the block is left."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # The folder above `subjects` is given, so that `subjects/chanx.py` hides no `chanx`.
     module = f"subjects.{subject.server or subject.name}"
     command = [python_of(subject.environment), "-m", "uvicorn", f"{module}:app"]
@@ -157,7 +162,7 @@ def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> 
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise Failed(f"did not start: {_last_line(log.read_text())}")
+            raise Failed(f"did not start: {last_line(log.read_text())}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
@@ -197,7 +202,7 @@ def _calls(server: Server, scenario: Scenario, *options: str) -> tuple[dict[str,
         process = _load(server, *what, *options)
         stdout, stderr = process.communicate()
     if process.returncode:
-        raise Failed(f"{stdout.strip()} {_last_line(stderr)}")
+        raise Failed(f"{stdout.strip()} {last_line(stderr)}")
     result: dict[str, Any] = json.loads(stdout)
     return result, stderr
 
@@ -247,20 +252,42 @@ def _client(server: Server, in_flight: int, counted: int, warm_up: int) -> dict[
         process.communicate()
         raise Failed(f"the client did not end within {CLIENT_SECONDS:.0f} s") from None
     if process.returncode:
-        raise Failed(_last_line(stderr))
+        raise Failed(last_line(stderr))
     result: dict[str, Any] = json.loads(stdout)
     return result
 
 
 @contextmanager
-def idle_connections(server: Server, count: int) -> Iterator[None]:
+def idle_connections(server: Server, count: int, *options: str) -> Iterator[None]:
     """So many open connections, silent but for heartbeats, until the block is left."""
-    process = _load(server, "--idle", str(count))
+    with _ready(_load(server, "--idle", str(count), *options)):
+        yield
+
+
+@contextmanager
+def connected_client(server: Server, module: str, *arguments: object) -> Iterator[None]:
+    """A client that has done what it is there for, and stays, until the block is left."""
+    command = [python_of(server.subject.environment), "-m", f"clients.{module}", str(server.port)]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        cwd=HERE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.sched_setaffinity(process.pid, {cores()[1]})
+    with _ready(process):
+        yield
+
+
+@contextmanager
+def _ready(process: subprocess.Popen[str]) -> Iterator[None]:
     assert process.stdout
     assert process.stderr
     try:
         if not process.stdout.readline().startswith("READY"):
-            raise Failed(_last_line(process.stderr.read()))
+            raise Failed(last_line(process.stderr.read()))
         yield
     finally:
         process.communicate()  # closes its stdin, which ends it

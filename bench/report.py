@@ -43,7 +43,7 @@ def cpu(samples: Samples, scenario: str, subject: str) -> list[float]:
     return [run.get("item_cpu_us", run["cpu_us"]) for run in runs if run]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -52,7 +52,7 @@ def _ratio(values: Sequence[float]) -> str:
     return f"{median(values):.2f}" if values else "-"
 
 
-def _microseconds(values: Sequence[float]) -> str:
+def microseconds(values: Sequence[float]) -> str:
     if not values:
         return "-"
     value = median(values)
@@ -65,7 +65,7 @@ def _contest_table(
     shown = [s for s in contest.scenarios if s.name in samples]
     names = [s.name for s in contest.subjects if s.name in subjects]
     rows = [[f"`{name}`", *(cell(s.name, name) for s in shown)] for name in names]
-    return _table(["subject", *(s.title for s in shown)], rows)
+    return table(["subject", *(s.title for s in shown)], rows)
 
 
 def ratio_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> str:
@@ -77,14 +77,14 @@ def ratio_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> 
 
 def cpu_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> str:
     def cell(scenario: str, subject: str) -> str:
-        return _microseconds(cpu(samples, scenario, subject))
+        return microseconds(cpu(samples, scenario, subject))
 
     return _contest_table(samples, contest, subjects, cell)
 
 
 def memory_table(memory: Mapping[str, float]) -> str:
     rows = [[f"`{name}`", f"{kb:.1f}"] for name, kb in memory.items()]
-    return _table(["subject", "kB a connection"], rows)
+    return table(["subject", "kB a connection"], rows)
 
 
 def judge(goal: Goal, samples: Samples) -> dict[str, Any] | None:
@@ -128,4 +128,4 @@ def judged(samples: Samples, memory: Mapping[str, float]) -> list[dict[str, Any]
 def goal_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
     columns = ("scenario", "what", "goal", "measured", "rounds")
     rows = [[*(v[c] for c in columns), "met" if v["met"] else "**missed**"] for v in verdicts]
-    return _table([*columns, ""], rows)
+    return table([*columns, ""], rows)

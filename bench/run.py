@@ -1,7 +1,7 @@
 """
 Measures WebSocket servers, and clients, against each other and prints Markdown tables.
 
-    python3 bench/run.py                    everything, about five minutes
+    python3 bench/run.py                    everything, about eight minutes
     python3 bench/run.py --quick            a rough look
     python3 bench/run.py --only raw_json,ours --scenario pipelined,memory
 
@@ -17,13 +17,16 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import catalog
+import catalog_topics
 import processes
 import report
+import report_topics
+import topics
 from catalog import Contest, Scenario, Subject
 from processes import Failed, Server
 
@@ -35,6 +38,7 @@ class Options:
     subjects: tuple[Subject, ...]
     scenarios: tuple[Scenario, ...]
     memory: bool
+    topics: topics.Options
     rounds: int
     seconds: float  # what one run should take
     idle: int
@@ -64,18 +68,21 @@ def read_options() -> Options:
     parser.add_argument("--scenario", metavar="A,B", help=f"only these, {catalog.IDLE!r} being one")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all samples there")
     given = parser.parse_args()
-    names = [s.name for s in catalog.SUBJECTS]
-    kinds = [*(s.name for s in catalog.SCENARIOS), catalog.IDLE]
+    names = [*(s.name for s in catalog.SUBJECTS), *catalog_topics.SUBJECTS]
+    kinds = [*(s.name for s in catalog.SCENARIOS), catalog.IDLE, *catalog_topics.SCENARIOS]
     wanted = given.only.split(",") if given.only else names
     shown = given.scenario.split(",") if given.scenario else kinds
     for name in set(wanted) - set(names) | set(shown) - set(kinds):
         parser.error(f"{name!r} is none of {', '.join(names)}; {', '.join(kinds)}")
+    rounds = 2 if given.quick else given.rounds
+    seconds = 0.2 if given.quick else given.seconds
     return Options(
         subjects=tuple(s for s in catalog.SUBJECTS if s.name in wanted),
         scenarios=tuple(s for s in catalog.SCENARIOS if s.name in shown),
         memory=catalog.IDLE in shown,
-        rounds=2 if given.quick else given.rounds,
-        seconds=0.2 if given.quick else given.seconds,
+        topics=topics.Options(wanted, shown, rounds, seconds, given.quick, say),
+        rounds=rounds,
+        seconds=seconds,
         idle=500 if given.quick else catalog.IDLE_CONNECTIONS,
         json=given.json,
     )
@@ -111,7 +118,7 @@ def rehearse(server: Server, scenario: Scenario, seconds: float) -> Run:
     processes.check_answer(server, scenario)
     small = 2 if scenario.items else 10 * scenario.at_once + 100
     rate = processes.measure(server, scenario, small, small // 2)["per_s"]
-    counted = max(small, int(rate * seconds))
+    counted = max(small, int(rate * seconds * scenario.longer))
     return Run(server, scenario, counted, counted // 8 + scenario.at_once)
 
 
@@ -144,7 +151,7 @@ def plan(servers: Iterable[Server], options: Options) -> list[Run]:
 
 def measure(runs: Sequence[Run], options: Options) -> dict[str, dict[str, list[Any]]]:
     samples: dict[str, dict[str, list[Any]]] = {s.name: {} for s in options.scenarios}
-    for round_ in range(options.rounds):
+    for round_ in range(options.rounds if runs else 0):
         say(f"round {round_ + 1} of {options.rounds}")
         for scenario in options.scenarios:
             for run in (r for r in runs if r.scenario is scenario):
@@ -205,10 +212,6 @@ def show(
     if memory:
         print("\nMemory of an idle connection:\n")
         print(report.memory_table(memory))
-    verdicts = report.judged(samples, memory)
-    if verdicts:
-        print("\nGoals:\n")
-        print(report.goal_table(verdicts))
 
 
 def main() -> int:
@@ -226,13 +229,20 @@ def main() -> int:
         servers = start((s for s in built if s in competitors), stack)
         samples = measure(plan(servers, options), options)
     memory = measure_memory((s for s in built if s in sleepers), options.idle)
+    of_topics = topics.measure(options.topics)
     show(samples, memory, [server.subject.name for server in servers])
+    report_topics.show(of_topics)
+    verdicts = report.judged(samples, memory) + report_topics.judged(of_topics)
+    if verdicts:
+        print("\nGoals:\n")
+        print(report.goal_table(verdicts))
     if options.json:
         results = {
             "machine": machine(),
             "samples": samples,
             "idle_kb": memory,
-            "goals": report.judged(samples, memory),
+            "topics": asdict(of_topics),
+            "goals": verdicts,
         }
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     say(f"took {time.monotonic() - began:.0f} s")

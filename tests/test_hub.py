@@ -777,3 +777,78 @@ def test_two_hubs_at_one_backend_are_told_so(run):
         await other.close()
 
     run(main())
+
+
+def test_topics_that_are_wanted_in_one_turn_are_subscribed_together(hub_run):
+    async def main(hub, broker):
+        ears = [Ear() for _ in range(600)]
+        await asyncio.gather(*(hub.attach(f"t{n}", ear) for n, ear in enumerate(ears)))
+        assert sorted(broker.asked) == ["positions"] * 2 + ["subscribe"] * 2
+        for n in range(600):
+            await hub.publish(f"t{n}", b"%d" % n, KEEP)
+        assert [ear.data for ear in ears] == [[n] for n in range(600)]
+
+    hub_run(main)
+
+
+def test_a_topic_that_the_broker_refuses_is_no_harm_to_those_beside_it(hub_run):
+    async def main(hub, broker):
+        ask = broker.positions
+
+        async def positions(topics):
+            if "bad" in topics:
+                raise Unavailable("refused")
+            return await ask(topics)
+
+        async def history(topic, since):
+            if topic == "bad":
+                raise Unavailable("refused")
+            return await asked_alone(topic, since)
+
+        asked_alone = broker.history
+        broker.positions, broker.history = positions, history
+        bad = asyncio.create_task(hub.attach("bad", Ear()))
+        good = Ear()
+        await hub.attach("good", good)
+        await hub.publish("good", b"1", KEEP)
+        assert good.data == [1]
+        bad.cancel()
+
+    hub_run(main)
+
+
+def test_what_comes_between_the_subscription_and_its_position_is_told_once(hub_run):
+    async def main(hub, broker):
+        await hub.publish("t", b"0", KEEP)
+        ask, ear = broker.positions, Ear()
+
+        async def positions(topics):
+            await hub.publish("t", b"1", KEEP)
+            answer = await ask(topics)
+            await hub.publish("t", b"2", KEEP)
+            return answer
+
+        broker.positions = positions
+        attached = await hub.attach("t", ear)
+        await hub.publish("t", b"3", KEEP)
+        assert (attached.position.offset, ear.data) == (3, [3])
+        epoch = attached.position.epoch
+        back = await hub.attach("t", Ear(), Position(epoch, 1))
+        assert [m.data for m in back.missed] == [b"1", b"2", b"3"]
+
+    hub_run(main)
+
+
+def test_one_that_closes_while_topics_are_subscribed_keeps_nobody_waiting(hub_run):
+    async def main(hub, broker):
+        await hub.publish("t", b"0", KEEP)
+        broker.slow = asyncio.Event()
+        asked = asyncio.create_task(hub.attach("t", Ear()))
+        await settled()
+        about_to = asyncio.create_task(hub.attach("u", Ear()))
+        await asyncio.sleep(0)
+        await hub.close()
+        for each in await asyncio.gather(asked, about_to, return_exceptions=True):
+            assert isinstance(each, Unavailable)
+
+    hub_run(main)

@@ -7,6 +7,7 @@ gap, never passed over. A listener is called and cannot hold anybody up.
 """
 
 import asyncio
+import itertools
 import random
 import secrets
 import weakref
@@ -66,6 +67,8 @@ class Hub:
         self._starting: asyncio.Task[None] | None = None
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._name, self._numbers = "", itertools.count()
+        """Of which the ids of events are made. A secret: clients choose ids, too."""
         self._era = 0
         """How often the broker has come or gone: what it confirmed before says nothing now."""
         self._batches: deque[Batch] = deque()
@@ -90,6 +93,7 @@ class Hub:
             self._loop, self._closing, self._starting = loop, False, None
         if self._starting is None:
             self.id = secrets.token_urlsafe(9)
+            self._name, self._numbers = secrets.token_urlsafe(12), itertools.count()
             self._starting = self.spawn(self._start())
             self._starting.add_done_callback(self._has_started)
         return self._starting
@@ -155,11 +159,13 @@ class Hub:
         if self._starting is None:
             return
         self._starting = None
-        tasks = list(self._tasks)
+        tasks, batches = list(self._tasks), list(self._batches)
         self._forget()
         if self._loop is not asyncio.get_running_loop():
             return  # that one is over, and all that ran on it
         self._closing = True
+        for batch in batches:
+            batch.done.set()  # nobody takes it up any more
         for task in tasks:
             task.cancel()
         try:
@@ -187,7 +193,10 @@ class Hub:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         await self.ready(timeout)
-        message_id = message_id or (secrets.token_urlsafe(12) if keep else "")
+        if not self.backend.remote:
+            return await self.backend.publish(topic, data, keep=keep, message_id=message_id)
+        if keep and not message_id:
+            message_id = f"{self._name}.{next(self._numbers)}"
         wait, doubt = RETRY, False
         while True:
             try:

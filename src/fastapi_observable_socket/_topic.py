@@ -33,6 +33,8 @@ from ._signature import (
 from ._wire import MAX_ROUTE, encode, is_reserved
 from .backends._backend import PRESENCE, Keep
 
+_anything: TypeAdapter[Any] = TypeAdapter(Any)
+
 BY_NAME: Mapping[str, Getter] = {
     "ws": lambda call: call.ws,
     "websocket": lambda call: call.ws,
@@ -220,7 +222,7 @@ class Topic:
     def read(self, data: bytes) -> Any:
         """An event that came as JSON, as its type says."""
         if self._events is None:
-            return TypeAdapter(Any).validate_json(data)
+            return _anything.validate_json(data)
         return self._events.validate_json(data)
 
     def checked(self, data: bytes) -> Any:

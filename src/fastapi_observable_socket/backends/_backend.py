@@ -77,7 +77,8 @@ class Backend(Protocol):
     """
 
     remote: bool
-    """Whether there is a way to it on which something may be lost, and which is watched then."""
+    """Whether there is a way to it on which something may be lost, and which is watched then.
+    Where there is none, publishing is neither repeated nor bounded in time."""
 
     async def start(
         self, on_message: Callable[[Message], None], on_state: Callable[[bool], None]

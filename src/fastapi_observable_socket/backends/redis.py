@@ -336,9 +336,14 @@ class RedisBackend(PresenceOnRedis):
 
     async def positions(self, topics: Sequence[str]) -> list[Position]:
         async def ask(link: Link) -> list[Any]:
-            return await asyncio.gather(
-                *(self._run(link, *self._history(topic, None)) for topic in topics)
-            )
+            questions = [self._history(topic, None) for topic in topics]
+            # Not a task for each: these may be many.
+            asked = [self._sent(link, *question) for question in questions]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            return [
+                await self._run(link, *question) if isinstance(answer, Exception) else answer
+                for answer, question in zip(answers, questions, strict=True)
+            ]
 
         return [Position(e.decode(), o) for e, o in await self._ask(ask)]
 
@@ -373,11 +378,16 @@ class RedisBackend(PresenceOnRedis):
 
     async def _run(self, link: Link, script: str, keys: Sequence[str], *arguments: Any) -> Any:
         try:
-            return await link.send("EVALSHA", SCRIPTS[script], len(keys), *keys, *arguments)
+            return await self._sent(link, script, keys, *arguments)
         except hiredis.ReplyError as refused:
             if not str(refused).startswith("NOSCRIPT"):
                 raise
             return await link.send("EVAL", script, len(keys), *keys, *arguments)
+
+    def _sent(
+        self, link: Link, script: str, keys: Sequence[str], *arguments: Any
+    ) -> "asyncio.Future[Any]":
+        return link.send("EVALSHA", SCRIPTS[script], len(keys), *keys, *arguments)
 
     def _channel(self, topic: str) -> bytes:
         return self._channels + topic.encode()
