@@ -36,8 +36,8 @@ import type {
   TopicName,
   Topics,
 } from './routes.js'
-import { Serving } from './serving.js'
-import { Session, type Call } from './session.js'
+import { serving, type Serving } from './serving.js'
+import { session, type Call, type Session } from './session.js'
 import { source, streamed, type Begin, type Stream } from './stream.js'
 import type { Lent, Subscribe } from './topics.js'
 import { answer, decode, encode, newUuid, refusal, type Frame, type Headers } from './wire.js'
@@ -77,7 +77,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   readonly #error = (error: unknown): void => {
     if (!this.#emitter.emit('error', error)) console.error(error)
   }
-  readonly #serving = new Serving(this.#error)
+  readonly #serving: Serving = serving(this.#error)
   readonly #greeting: Greeting
   readonly #lent: Lent
   #subscribe?: Subscribe
@@ -109,7 +109,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     }
     const greets = !this.#legacy && second.hello !== false
     this.#options = second
-    this.#session = new Session(second.queueLimit ?? 1_000, greets)
+    this.#session = session(second.queueLimit ?? 1_000, greets)
     this.#lent = {
       ask: (route, payload, done) => {
         const uuid = newUuid()
@@ -119,19 +119,19 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
       error: this.#error,
       backoff: { min: 1_000, max: 30_000, ...second.backoff },
     }
-    this.#greeting = greeting(second.auth, this.#lent, (ms) => this.#connection.line?.heed(ms))
+    this.#greeting = greeting(second.auth, this.#lent, this.#session, (ms) => this.#connection.line?.heed(ms))
     this.#connection = connection(first, second, this.#lent.backoff, {
       opened: (token) => {
         // Not awaited: the server judges what follows on the same line after it.
         if (greets) this.#greeting.hello(token)
         else if (token != null) this.#greeting.auth(token)
-        this.#opened()
+        this.#go(true)
       },
       data: (data) => this.#receive(data),
       state: (state, end) => this.#changed(state, end),
       error: this.#error,
       ping: () => (this.#legacy ? this.#serialize(new Message('PING', {})) : encode(newUuid(), 'PING', {})),
-      quiet: () => this.#session.empty && this.#serving.idle,
+      quiet: (sent) => this.#session.quiet(sent) && this.#serving.idle(),
     })
     this.#connection.start()
   }
@@ -199,7 +199,9 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     topic: K,
     options: SubscribeOptions<SnapshotOf<T, K>> = {},
   ): Stream<EventOf<T, K>, undefined> {
-    return (this.#subscribe ??= this.#options.topics!(this, this.#lent))(topic, options)
+    const { topics } = this.#options
+    if (!topics) throw new SocketError('subscribe wants { topics } of fastapi-observable-socket/topics')
+    return (this.#subscribe ??= topics(this, this.#lent))(topic, options)
   }
 
   /** Publishes where the topic lets clients; resolves with its position, where the topic keeps events. */
@@ -367,6 +369,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
       text,
       sent: false,
       own,
+      counts: !own && !item,
       answer: (frame) => {
         const seq = frame.headers?.$seq
         if (frame.status !== 402 || !(item || onProgress)) {
@@ -402,25 +405,33 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   }
 
   #send(call: Call): void {
-    if (this.state === 'closed') throw this.#gone(false)
-    this.#session.start(call)
+    const { state } = this
+    if (state === 'closed') throw this.#gone(false)
+    this.#session.start(call, state === 'open')
     this.#connection.use()
-    if (this.state === 'open') this.#write(call)
+    // What the server asks here may depend on a call that is made for it: that must not wait.
+    if (call.counts && this.#serving.idle()) this.#go()
+    else this.#write(call)
   }
 
-  #write(call: Call): void {
-    if (this.#connection.line?.send(call.text)) this.#session.sent(call)
+  #write(call: Call): boolean | undefined {
+    const sent = this.#connection.fresh?.send(call.text)
+    if (sent) this.#session.sent(call)
+    return sent
   }
 
-  #opened(): void {
-    for (const call of this.#session.waiting()) {
+  /** Sends what waits, in order, as far as the server takes it; `all`: behind it, too, what is not bounded. */
+  #go(all?: boolean): void {
+    this.#connection.settled()
+    for (const call of this.#session.waiting) {
       const stale = call.stale?.()
       if (stale) {
         this.#session.end(call)
         call.fail(stale)
-      } else this.#write(call)
+      } else if (this.#session.full(call) ? !all : !this.#write(call)) return
     }
   }
+
 
   #receive(data: unknown): void {
     const frame = decode(data)
@@ -437,9 +448,14 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     if (step === 'desist') this.#serving.desist(frame.uuid)
     if (step === 'serve') {
       const { line } = this.#connection
-      void this.#serving.serve(frame, (text) => line?.send(text))
+      void this.#serving.serve(frame, (text) => {
+        line?.send(text)
+        this.#go()
+      })
     }
+    if (step === 'drain') this.#connection.drain((frame.payload as any)?.within_ms)
     if (step === 'complain') this.#error(refusal('?', answered))
+    this.#go()
   }
 
   #changed(state: State, end?: End): void {

@@ -58,6 +58,20 @@ async def slow(payload: float):
     return "at last"
 
 
+let_go = asyncio.Event()
+
+
+@router.route("hold")
+async def hold(payload):
+    await let_go.wait()
+    return payload
+
+
+@router.route("let-go")
+async def let_them_go():
+    let_go.set()
+
+
 @router.route("cancelled")
 async def what_was_cancelled():
     return cancelled

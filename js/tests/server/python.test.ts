@@ -64,6 +64,26 @@ describe.skipIf(reason)('against the real router', () => {
     expect(error.payload.detail[0]).toMatchObject({ loc: expect.any(Array), msg: expect.any(String), type: expect.any(String) })
   })
 
+  test('behind more calls than the server takes at once, a PING is heard all the same', async () => {
+    let pongs = 0
+    class Counting extends WebSocket {
+      constructor(url: string) {
+        super(url)
+        this.on('message', (data) => (pongs += Number(`${data}`.includes('PONG'))))
+      }
+    }
+    const socket = connect({ WebSocket: Counting, heartbeat: { rate: 20, timeout: 30_000 } })
+    const left = new AbortController()
+    const calls = Array.from({ length: 300 }, (_, n) => socket.call('hold', n))
+    const one = socket.call('hold', 'left', { signal: left.signal })
+    await vi.waitFor(() => expect(pongs).toBeGreaterThan(0), 10_000)
+    left.abort('enough')
+    await expect(one).rejects.toBe('enough')
+    await connect().call('let-go')
+    expect(await Promise.all(calls)).toEqual(calls.map((_, n) => n))
+    expect(socket.state).toBe('open')
+  })
+
   test('402 is an answer like any other to who asked for one', async () => {
     expect(await connect().request('pending')).toMatchObject({ ok: false, status: 402 })
   })

@@ -229,7 +229,7 @@ describe('auth', () => {
       uuid: expect.any(String),
       route: '$hello',
       headers: {},
-      payload: { protocol: 1, client: 'js', features: ['calls'], token: 'token 1' },
+      payload: { protocol: 1, client: 'js', features: ['calls', 'drain'], token: 'token 1' },
     })
     expect(FakeWebSocket.last.routes).toEqual(['r'])
     FakeWebSocket.last.hangsUp()
@@ -240,7 +240,7 @@ describe('auth', () => {
   test('without a token, $hello has none', async () => {
     socketWith({ auth: () => null })
     await settle()
-    expect(FakeWebSocket.last.accept().hello!.payload).toEqual({ protocol: 1, client: 'js', features: ['calls'] })
+    expect(FakeWebSocket.last.accept().hello!.payload).toEqual({ protocol: 1, client: 'js', features: ['calls', 'drain'] })
   })
 
   test('that fails is an error and one more wait, never the end', async () => {
