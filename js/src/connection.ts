@@ -77,6 +77,8 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
   let wanted = false
   /** The one thing it waits for: the handshake, the back-off, or a stable life. */
   let timer: ReturnType<typeof setTimeout> | undefined
+  /** The line whose other end has said that it leaves; said again, it changes nothing. */
+  let told: Line | undefined
   let leavePage: (() => void) | undefined
 
   const Platform = () => options.WebSocket ?? globalThis.WebSocket
@@ -109,8 +111,8 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
     set('connecting')
     if (typeof url !== 'function' && !auth) go(url)
     else {
-      const ask = async () => [await (typeof url === 'function' ? url() : url), await auth?.()] as const
-      ask().then((got) => go(...got), fail)
+      const ask = async () => go(await (typeof url === 'function' ? url() : url), await auth?.())
+      ask().catch(fail)
     }
   }
 
@@ -201,7 +203,8 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
     drain(within) {
       // Not all clients at the same moment; and those who wait for an answer have their time.
       const first = (within * Math.random()) / 2
-      if (!(within > 0)) return
+      if (!(within > 0) || told === self.line) return
+      told = self.line
       wait(first, () => {
         self.fresh = undefined
         wait(within - first, renew)

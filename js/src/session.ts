@@ -54,7 +54,7 @@ export interface Session {
   /** How many calls the server works on at once, as it said last, on this line or before. */
   most: number
   /** Whether this would be one more. More would only lie before the server's door, where nothing behind them is read. */
-  full(call: Call): boolean
+  full(call: Call): boolean | undefined
   /** Whether nobody waits for an answer; `sent`: to what was sent. */
   quiet(sent?: boolean): boolean
   /**
@@ -63,9 +63,6 @@ export interface Session {
    */
   lost(all: boolean): Call[]
 }
-
-/** What a server takes that has not said it yet. */
-const IN_FLIGHT = 64
 
 /** At most `limit` calls wait for a line. `greets`: the server was told what this client can do. */
 export function session(limit: number, greets: boolean): Session {
@@ -76,7 +73,8 @@ export function session(limit: number, greets: boolean): Session {
 
   const self: Session = {
     waiting,
-    most: greets ? IN_FLIGHT : Infinity,
+    // 64: the protocol's default, for a server that has not said it yet.
+    most: greets ? 64 : Infinity,
     start(call, open) {
       const { uuid, own } = call
       if (calls.has(uuid)) throw new SocketError(`uuid ${uuid} is in use`)
@@ -109,7 +107,7 @@ export function session(limit: number, greets: boolean): Session {
       }
       return uuid === 0 && (status as number) >= 400 ? 'complain' : 'nothing'
     },
-    full: ({ counts }) => !!counts && busy >= self.most,
+    full: ({ counts }) => counts && busy >= self.most,
     quiet: (sent) => !under((call) => !call.own && (call.sent || !sent))[0],
     lost(all) {
       const lost = under((call) => all || call.sent || call.own)

@@ -410,12 +410,13 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     this.#session.start(call, state === 'open')
     this.#connection.use()
     // What the server asks here may depend on a call that is made for it: that must not wait.
-    if (call.counts && this.#serving.idle()) this.#go()
+    if (!this.#serving.idle()) this.#write(call, this.#connection.line)
+    else if (call.counts) this.#go()
     else this.#write(call)
   }
 
-  #write(call: Call): boolean | undefined {
-    const sent = this.#connection.fresh?.send(call.text)
+  #write(call: Call, line = this.#connection.fresh): boolean | undefined {
+    const sent = line?.send(call.text)
     if (sent) this.#session.sent(call)
     return sent
   }
@@ -431,7 +432,6 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
       } else if (this.#session.full(call) ? !all : !this.#write(call)) return
     }
   }
-
 
   #receive(data: unknown): void {
     const frame = decode(data)

@@ -133,6 +133,23 @@ describe('a server that leaves', () => {
     expect(ws.closedWith).toEqual([1000, 'drained'])
   })
 
+  test('what such an answer needs goes over the line that waits for it', async () => {
+    const { socket, ws } = open()
+    socket.handle('confirm', () => socket.call('details'))
+    void socket.call('slow').catch(() => {})
+    drain(ws)
+    soon()
+    void socket.call('waits').catch(() => {})
+    ws.says({ uuid: '#1', route: 'confirm', headers: {}, payload: null })
+    await turn()
+    expect(ws.routes).toEqual(['slow', 'details'])
+    ws.answers('yes')
+    await turn()
+    expect(ws.frames.at(-1)).toMatchObject({ uuid: '#1', payload: 'yes' })
+    ws.answers('done', { to: 0 })
+    expect(ws.closedWith).toEqual([1000, 'drained'])
+  })
+
   test('topics go on from where they stood', async () => {
     const { socket, ws } = open({ topics })
     const told: unknown[] = []
@@ -155,6 +172,17 @@ describe('a server that leaves', () => {
       { topics: [{ topic: 'news', recover: { epoch: 'e', offset: 8 } }, { topic: 'more' }] },
     ])
     expect(told).toEqual([8])
+  })
+
+  test('said again, it changes nothing', () => {
+    const { socket, ws } = open()
+    void socket.call('slow').catch(() => {})
+    drain(ws)
+    vi.advanceTimersByTime(5_000)
+    drain(ws)
+    drain(ws, 60_000)
+    vi.advanceTimersByTime(5_001)
+    expect(ws.closedWith).toEqual([1000, 'drained'])
   })
 
   test('is nobody’s push', () => {

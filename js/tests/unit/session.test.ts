@@ -101,7 +101,7 @@ test('a server is given so many calls of its kind at once as it says', () => {
   const [a, b, c] = ['a', 'b', 'c'].map((uuid) => call(uuid, { counts: true })) as [Call, Call, Call]
   session.most = 2
   for (const one of [a, b, c]) session.start(one)
-  const full = () => [session.full(c), session.full(call('a stream'))]
+  const full = () => [session.full(c), !!session.full(call('a stream'))]
   session.sent(a)
   expect(full()).toEqual([false, false])
   session.sent(b)

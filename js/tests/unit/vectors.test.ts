@@ -11,6 +11,7 @@ interface Step {
   client_text?: string
   server?: unknown
   close?: number
+  drain?: { within_ms: number; told: boolean }
 }
 interface Conversation {
   name: string
@@ -285,7 +286,7 @@ describe.each(files)('%s', (file) => {
     const listeners = audience(socket, first)
     let state: State = 'open'
 
-    for (const [i, { client, server, close }] of steps.entries()) {
+    for (const [i, { client, server, close, drain }] of steps.entries()) {
       const ws = listeners.line()
       const before = ws.texts.length
       let ours = true
@@ -367,6 +368,8 @@ describe.each(files)('%s', (file) => {
       } else if (close !== undefined) {
         ws.hangsUp(close)
         state = close === 1008 ? 'closed' : 'waiting'
+      } else if (drain?.told) {
+        ws.says({ uuid: '#', route: '$drain', headers: null, payload: { within_ms: drain.within_ms } })
       } else ours = false
       if (ours) replayed++
       else skipped++
