@@ -21,11 +21,13 @@ import type { CallOptions, PublishOptions, SocketOptions, StreamOptions, Subscri
 import type {
   Answer,
   Args,
+  Errors,
   EventOf,
   Final,
   Handler,
   Handlers,
   Item,
+  PublishOf,
   Pushes,
   PushOf,
   Result,
@@ -152,7 +154,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
 
   /** The payload of a 2xx answer. Rejects with ResponseError for any other, and as `request` does. */
   async call<K extends RouteName<R>>(route: K, ...args: Args<R, K, CallOptions>): Promise<Result<R, K>> {
-    const answer = await this.request(route, ...args)
+    const answer = (await this.request(route, ...args)) as Answer<Result<R, K>>
     if (!answer.ok) throw refusal(route, answer)
     return answer.payload
   }
@@ -164,9 +166,9 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   request<K extends RouteName<R>>(
     route: K,
     ...[payload, options = {}]: Args<R, K, CallOptions>
-  ): Promise<Answer<Result<R, K>>> {
+  ): Promise<Answer<Result<R, K>, Errors<R, K>>> {
     return new Promise((resolve, reject) => {
-      this.#begin(route, payload, options, {}, (frame) => resolve(answer(frame)), reject)
+      this.#begin(route, payload, options, {}, (frame) => resolve(answer(frame) as never), reject)
     })
   }
 
@@ -207,7 +209,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   /** Publishes where the topic lets clients; resolves with its position, where the topic keeps events. */
   publish<K extends TopicName<T>>(
     topic: K,
-    payload: EventOf<T, K>,
+    payload: PublishOf<T, K>,
     { messageId, ...options }: PublishOptions = {},
   ): Promise<{ epoch?: string; offset?: number }> {
     return (this as ObservableSocket<any>).call('$pub', { topic, payload, message_id: messageId }, options) as Promise<any>
