@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fastapi_observable_socket import (
     SocketRouter,
     SocketTimeoutError,
 )
+from fastapi_observable_socket.backends import MemoryBackend
 from fastapi_observable_socket.testing import SocketClosed, SocketTestClient
 
 VECTORS = sorted((Path(__file__).parents[1] / "vectors").glob("*.json"))
@@ -24,11 +26,30 @@ CONVERSATIONS = [
     for file in VECTORS
     for conversation in json.loads(file.read_text())["conversations"]
 ]
+PLACEHOLDER = re.compile("<[a-z]+>")
+
+
+class Forgetful(MemoryBackend):
+    """A broker that may lose what it should keep."""
+
+    async def start(self, on_message, on_state):
+        self._on_state = on_state
+        await super().start(on_message, on_state)
+
+    def lose(self, topic: str) -> None:
+        """One event is stored and told nobody; the broker is gone and comes back without it."""
+        history = self._histories[topic]
+        history.offset += 1
+        history.events.clear()
+        self._on_state(False)
+        self._on_state(True)
 
 
 def server() -> tuple[SocketRouter, dict[str, asyncio.Event]]:
-    router = SocketRouter()
+    backend = Forgetful()
+    router = SocketRouter(backend=backend)
     held: dict[str, asyncio.Event] = {}
+    add_topics(router, backend)
 
     @router.route("echo")
     async def echo(payload):
@@ -115,17 +136,64 @@ def server() -> tuple[SocketRouter, dict[str, asyncio.Event]]:
     return router, held
 
 
-def fits(expected, frame):
-    """Whether `frame` is what is expected, where "*" stands for any text."""
+def add_topics(router: SocketRouter, backend: Forgetful) -> None:
+    notes = ["buy tea"]
+
+    @router.topic("news", publish=True)
+    async def news() -> bool:
+        return True
+
+    @router.topic("rooms/{room}", publish=True)
+    async def rooms(room: int) -> bool:
+        return room != 13
+
+    @router.topic("short", history=2)
+    async def short() -> bool:
+        return True
+
+    @router.topic("numbers", event=int, publish=True)
+    async def numbers() -> bool:
+        return True
+
+    @router.topic("cursors", keep=False, publish=True)
+    async def cursors() -> bool:
+        return True
+
+    @router.topic("board", event=str)
+    async def board() -> dict[str, list[str]]:
+        return {"notes": notes}
+
+    @router.route("tell")
+    async def tell(payload):
+        position = await router.publish(payload["topic"], payload["payload"])
+        return position and position._asdict()
+
+    @router.route("lose")
+    async def lose(payload):
+        backend.lose(payload)
+        return "lost"
+
+
+def fits(expected, frame, known):
+    """Whether `frame` is what is expected, where "*" stands for any text, number or list, and
+    "<name>" for a text that is `known` from its first time on."""
     if expected == "*":
-        return isinstance(frame, str)
+        return isinstance(frame, str | int | list)
+    if isinstance(expected, str) and PLACEHOLDER.fullmatch(expected):
+        return isinstance(frame, str) and known.setdefault(expected, frame) == frame
     if isinstance(expected, dict) and isinstance(frame, dict):
         return expected.keys() == frame.keys() and all(
-            fits(expected[name], frame[name]) for name in expected
+            fits(expected[name], frame[name], known) for name in expected
         )
     if isinstance(expected, list) and isinstance(frame, list):
-        return len(expected) == len(frame) and all(map(fits, expected, frame))
+        pairs = zip(expected, frame, strict=False)
+        return len(expected) == len(frame) and all(fits(*pair, known) for pair in pairs)
     return type(expected) is type(frame) and expected == frame
+
+
+def filled(frame, known):
+    """What a client sends, with what it knows in the place of names."""
+    return PLACEHOLDER.sub(lambda found: known.get(found[0], found[0]), json.dumps(frame))
 
 
 def test_there_are_conversations_to_replay():
@@ -135,6 +203,7 @@ def test_there_are_conversations_to_replay():
 @pytest.mark.parametrize("steps", CONVERSATIONS)
 def test_the_router_holds_its_part_of_the_conversation(steps, run):
     router, held = server()
+    known: dict[str, str] = {}
 
     ending: list[asyncio.Task[None]] = []
 
@@ -148,12 +217,12 @@ def test_the_router_holds_its_part_of_the_conversation(steps, run):
             for step in steps:
                 match step:
                     case {"client": frame}:
-                        await client.send_raw(json.dumps(frame))
+                        await client.send_raw(filled(frame, known))
                     case {"client_text": text}:
                         await client.send_raw(text)
                     case {"server": expected}:
                         frame = await client.receive()
-                        assert fits(expected, frame), frame
+                        assert fits(expected, frame, known), frame
                     case {"release": name}:
                         held.setdefault(name, asyncio.Event()).set()
                     case {"close": code}:

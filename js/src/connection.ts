@@ -38,8 +38,8 @@ export interface ConnectionEvents {
   state(state: State, end?: End): void
   error(error: unknown): void
   ping(): string
-  /** No call lives: nothing is lost by leaving. */
-  quiet(): boolean
+  /** No call lives, or none that was `sent`: nothing is lost by leaving. */
+  quiet(sent?: boolean): boolean
 }
 
 /** A connection counts as good, and forgets the failures before it, once it has lived this long. */
@@ -50,12 +50,18 @@ export interface Connection {
   state: State
   end: End
   line: Line | undefined
+  /** The line too, but for one whose other end is about to leave: nothing new goes over that. */
+  fresh?: Line | undefined
   /** At once, unless lazy. Where a page is rendered on a server there may be no WebSocket: then on first use. */
   start(): void
   /** For whoever needs a line: leaves `idle`, and only that. */
   use(): void
   connect(): void
   reconnect(): void
+  /** The other end leaves within these milliseconds: some time before it does, the line is fresh no more. */
+  drain(within: number): void
+  /** Whoever waited for an answer waits no longer: a line that is fresh no more may have another in its place. */
+  settled(): void
   close(code?: number, reason?: string): void
   retain(): () => void
 }
@@ -71,6 +77,8 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
   let wanted = false
   /** The one thing it waits for: the handshake, the back-off, or a stable life. */
   let timer: ReturnType<typeof setTimeout> | undefined
+  /** The line whose other end has said that it leaves; said again, it changes nothing. */
+  let told: Line | undefined
   let leavePage: (() => void) | undefined
 
   const Platform = () => options.WebSocket ?? globalThis.WebSocket
@@ -103,8 +111,8 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
     set('connecting')
     if (typeof url !== 'function' && !auth) go(url)
     else {
-      const ask = async () => [await (typeof url === 'function' ? url() : url), await auth?.()] as const
-      ask().then((got) => go(...got), fail)
+      const ask = async () => go(await (typeof url === 'function' ? url() : url), await auth?.())
+      ask().catch(fail)
     }
   }
 
@@ -112,14 +120,14 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
     let ws
     try {
       const WebSocket = Platform()
-      if (!WebSocket) throw new SocketError('no WebSocket on this platform: give one in the options')
+      if (!WebSocket) throw new SocketError('no WebSocket here: give one in the options')
       ws = new WebSocket(address(url))
     } catch (cause) {
       // An address or a platform that will not do now will not do later.
       leave('closed', { code: 1006, reason: (cause as Error).message, cause })
       return events.error(cause)
     }
-    self.line = line(ws, heartbeat, {
+    self.line = self.fresh = line(ws, heartbeat, {
       ...events,
       open() {
         wait(STABLE, () => (failures = 0))
@@ -145,7 +153,7 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
   /** Puts the line away. The new state holds, and the next step is arranged, before anybody hears of it. */
   const leave = (state: State, end: End, ms = delay(failures - 1, backoff)) => {
     const old = self.line
-    self.line = attempt = undefined
+    self.line = self.fresh = attempt = undefined
     self.end = end
     old?.end(end)
     clearTimeout(timer)
@@ -157,6 +165,9 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
     }
     set(state, end)
   }
+
+  /** At once; but counted as a failure until the next line has lived: who is sent away as he comes does not hammer. */
+  const renew = () => leave('waiting', { code: 1000, reason: 'drained' }, failures++ ? undefined : 0)
 
   const rest = () => {
     // Later: who unmounts and mounts again, as StrictMode does, never lost it.
@@ -188,6 +199,20 @@ export function connection(url: Url, options: SocketOptions, backoff: Backoff, e
       wanted = true
       failures = 0
       leave('waiting', { code: 1000, reason: 'reconnect' }, 0)
+    },
+    drain(within) {
+      // Not all clients at the same moment; and those who wait for an answer have their time.
+      const first = (within * Math.random()) / 2
+      if (!(within > 0) || told === self.line) return
+      told = self.line
+      wait(first, () => {
+        self.fresh = undefined
+        wait(within - first, renew)
+        self.settled()
+      })
+    },
+    settled() {
+      if (self.line && !self.fresh && events.quiet(true)) renew()
     },
     close(code = 1000, reason = '') {
       wanted = false

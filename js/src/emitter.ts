@@ -20,7 +20,7 @@ export class Emitter<Events> {
   emit<E extends keyof Events>(event: E, value: Events[E]): boolean {
     const listeners = [...(this.#listeners.get(event) ?? [])]
     for (const [listener] of listeners) safely(() => listener(value))
-    return listeners.length > 0
+    return !!listeners[0]
   }
 }
 

@@ -8,6 +8,8 @@
  *     └── QueueFullError       too many calls wait for a connection already
  */
 
+import type { RouteError, RouteName, Routes } from './routes.js'
+
 export class SocketError extends Error {
   // Not `new.target.name`: a minifier renames classes, and people match on names.
   override name = 'SocketError'
@@ -34,6 +36,15 @@ export class ResponseError extends SocketError {
     super(payload?.message ?? `${route} was answered with ${status}`)
     this.code = payload?.code
   }
+}
+
+/**
+ * Whether this is the refusal of a call of that route. For the compiler, `error.status` then tells what `error.payload`
+ * is, where the route declares `errors`. Routes that are not registered are named: `isResponseError<'r', MyRoutes>(e, 'r')`;
+ * and so are topics.
+ */
+export function isResponseError<K extends RouteName<R>, R = Routes>(error: unknown, route: K): error is RouteError<R, K> {
+  return error instanceof ResponseError && error.route === route
 }
 
 export class ConnectionLostError extends SocketError {

@@ -5,6 +5,7 @@
  */
 
 import type { SocketOptions } from './options.js'
+import type { Session } from './session.js'
 import type { Lent } from './topics.js'
 import { refusal } from './wire.js'
 
@@ -27,8 +28,13 @@ export interface Greeting {
   over(): void
 }
 
-/** `heed`: the server wants to hear something this often. */
-export function greeting(ask: SocketOptions['auth'], lent: Lent, heed: (ms: number) => void): Greeting {
+/** `heed`: the server wants to hear something this often. The ledger is told how much it works on at once. */
+export function greeting(
+  ask: SocketOptions['auth'],
+  lent: Lent,
+  ledger: Pick<Session, 'most'>,
+  heed: (ms: number) => void,
+): Greeting {
   /** The wait for the next renewal; another, or none, once its line is over. */
   let timer: ReturnType<typeof setTimeout> | undefined
 
@@ -36,11 +42,15 @@ export function greeting(ask: SocketOptions['auth'], lent: Lent, heed: (ms: numb
     lent.ask(route, payload, (answer) => {
       const said = answer.payload as any
       if (answer.ok) {
-        if (said?.session) self.session = said
+        if (said?.session) {
+          self.session = said
+          ledger.most = said.limits?.in_flight || Infinity
+        }
         heed(said?.heartbeat * 1000)
         end = Date.now() + said?.expires_in * 1000
         // A server of the base knows neither route, and that is no error.
-      } else if (answer.status !== 404) lent.error(refusal(route, answer))
+      } else if (answer.status === 404) ledger.most = Infinity
+      else lent.error(refusal(route, answer))
       renewBefore(end)
     })
 
@@ -62,7 +72,7 @@ export function greeting(ask: SocketOptions['auth'], lent: Lent, heed: (ms: numb
 
   const self: Greeting = {
     session: undefined,
-    hello: (token) => say('$hello', { protocol: 1, client: 'js', features: ['calls'], token: token ?? undefined }),
+    hello: (token) => say('$hello', { protocol: 1, client: 'js', features: ['calls', 'drain'], token: token ?? undefined }),
     auth: (token, end) => say('$auth', { token }, end),
     over() {
       clearTimeout(timer)

@@ -10,8 +10,8 @@ export function onPage(wake: () => void, freeze: () => void): () => void {
     else if (type !== 'visibilitychange' || !document.hidden) wake()
   }
   const each = (verb: 'addEventListener' | 'removeEventListener') => {
-    for (const type of ['online', 'pageshow', 'pagehide']) globalThis[verb]?.(type, hear)
-    globalThis.document?.[verb]('visibilitychange', hear)
+    // The last is an event of the document, and bubbles.
+    for (const type of ['online', 'pageshow', 'pagehide', 'visibilitychange']) globalThis[verb]?.(type, hear)
   }
   each('addEventListener')
   return () => each('removeEventListener')

@@ -11,56 +11,31 @@ import type { Handler } from './routes.js'
 
 type Any = Handler<any, any>
 
-export class Serving {
-  #handlers = new Map<unknown, [Any]>()
-  #running = new Map<unknown, AbortController>()
-
-  constructor(private readonly failed: (error: unknown) => void) {}
-
+export interface Serving {
   /** Returns its undoing; so does the signal. Twice is harmless. */
-  handle(route: string, handler: Any, signal?: AbortSignal): () => void {
-    if (this.#handlers.has(route)) throw new SocketError(`${route} is handled already`)
-    const entry: [Any] = [handler]
-    return until(
-      signal,
-      () => this.#handlers.set(route, entry),
-      () => this.#handlers.get(route) === entry && this.#handlers.delete(route),
-    )
-  }
-
-  async serve(frame: Frame, send: (text: string) => void): Promise<void> {
-    const stop = new AbortController()
-    this.#running.set(frame.uuid, stop)
-    const text = await this.#answer(frame, stop.signal)
-    if (stop.signal.aborted) return
-    this.#running.delete(frame.uuid)
-    send(text)
-  }
-
+  handle(route: string, handler: Any, signal?: AbortSignal): () => void
+  serve(frame: Frame, send: (text: string) => void): Promise<void>
   /** The server no longer waits. */
-  desist(uuid: unknown): void {
-    this.#running.get(uuid)?.abort()
-    this.#running.delete(uuid)
-  }
-
+  desist(uuid: unknown): void
   /** Nobody can be answered any more. */
-  lost(): void {
-    for (const uuid of this.#running.keys()) this.desist(uuid)
-  }
+  lost(): void
+  /** Whether the server waits for no answer. */
+  idle(): boolean
+}
 
-  get idle(): boolean {
-    return !this.#running.size
-  }
+export function serving(failed: (error: unknown) => void): Serving {
+  const handlers = new Map<unknown, [Any]>()
+  const running = new Map<unknown, AbortController>()
 
-  async #answer({ uuid, route, headers, payload }: Frame, signal: AbortSignal): Promise<string> {
-    const handler = this.#handlers.get(route)?.[0]
+  const answer = async ({ uuid, route, headers, payload }: Frame, signal: AbortSignal): Promise<string> => {
+    const handler = handlers.get(route)?.[0]
     let status = 200
     let result: unknown
-    const failed = (error: any, code: string) => {
+    const fail = (error: any, code: string) => {
       status = 500
       result = { message: `${route} failed`, code }
       // A handler that was told to stop may fail as it likes.
-      if (!signal.aborted) this.failed(error)
+      if (!signal.aborted) failed(error)
     }
     try {
       if (!handler) throw { status: 404, payload: { message: 'no such route', code: 'not_found' } }
@@ -68,13 +43,42 @@ export class Serving {
     } catch (error: any) {
       // An error with a status and a payload, such as a ResponseError, is an answer.
       if (/^[1-5]\d\d$/.test(error?.status) && 'payload' in error) [status, result] = [+error.status, error.payload]
-      else failed(error, 'internal')
+      else fail(error, 'internal')
     }
     try {
       return encodeAnswer(uuid, status, result)
     } catch (error) {
-      failed(error, 'unserialisable')
+      fail(error, 'unserialisable')
       return encodeAnswer(uuid, status, result)
     }
   }
+
+  const self: Serving = {
+    handle(route, handler, signal) {
+      if (handlers.has(route)) throw new SocketError(`${route} is handled already`)
+      const entry: [Any] = [handler]
+      return until(
+        signal,
+        () => handlers.set(route, entry),
+        () => handlers.get(route) === entry && handlers.delete(route),
+      )
+    },
+    async serve(frame, send) {
+      const stop = new AbortController()
+      running.set(frame.uuid, stop)
+      const text = await answer(frame, stop.signal)
+      if (stop.signal.aborted) return
+      running.delete(frame.uuid)
+      send(text)
+    },
+    desist(uuid) {
+      running.get(uuid)?.abort()
+      running.delete(uuid)
+    },
+    lost() {
+      for (const uuid of running.keys()) self.desist(uuid)
+    },
+    idle: () => !running.size,
+  }
+  return self
 }

@@ -21,11 +21,13 @@ import type { CallOptions, PublishOptions, SocketOptions, StreamOptions, Subscri
 import type {
   Answer,
   Args,
+  Errors,
   EventOf,
   Final,
   Handler,
   Handlers,
   Item,
+  PublishOf,
   Pushes,
   PushOf,
   Result,
@@ -36,8 +38,8 @@ import type {
   TopicName,
   Topics,
 } from './routes.js'
-import { Serving } from './serving.js'
-import { Session, type Call } from './session.js'
+import { serving, type Serving } from './serving.js'
+import { session, type Call, type Session } from './session.js'
 import { source, streamed, type Begin, type Stream } from './stream.js'
 import type { Lent, Subscribe } from './topics.js'
 import { answer, decode, encode, newUuid, refusal, type Frame, type Headers } from './wire.js'
@@ -77,7 +79,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   readonly #error = (error: unknown): void => {
     if (!this.#emitter.emit('error', error)) console.error(error)
   }
-  readonly #serving = new Serving(this.#error)
+  readonly #serving: Serving = serving(this.#error)
   readonly #greeting: Greeting
   readonly #lent: Lent
   #subscribe?: Subscribe
@@ -109,7 +111,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     }
     const greets = !this.#legacy && second.hello !== false
     this.#options = second
-    this.#session = new Session(second.queueLimit ?? 1_000, greets)
+    this.#session = session(second.queueLimit ?? 1_000, greets)
     this.#lent = {
       ask: (route, payload, done) => {
         const uuid = newUuid()
@@ -119,19 +121,19 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
       error: this.#error,
       backoff: { min: 1_000, max: 30_000, ...second.backoff },
     }
-    this.#greeting = greeting(second.auth, this.#lent, (ms) => this.#connection.line?.heed(ms))
+    this.#greeting = greeting(second.auth, this.#lent, this.#session, (ms) => this.#connection.line?.heed(ms))
     this.#connection = connection(first, second, this.#lent.backoff, {
       opened: (token) => {
         // Not awaited: the server judges what follows on the same line after it.
         if (greets) this.#greeting.hello(token)
         else if (token != null) this.#greeting.auth(token)
-        this.#opened()
+        this.#go(true)
       },
       data: (data) => this.#receive(data),
       state: (state, end) => this.#changed(state, end),
       error: this.#error,
       ping: () => (this.#legacy ? this.#serialize(new Message('PING', {})) : encode(newUuid(), 'PING', {})),
-      quiet: () => this.#session.empty && this.#serving.idle,
+      quiet: (sent) => this.#session.quiet(sent) && this.#serving.idle(),
     })
     this.#connection.start()
   }
@@ -152,7 +154,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
 
   /** The payload of a 2xx answer. Rejects with ResponseError for any other, and as `request` does. */
   async call<K extends RouteName<R>>(route: K, ...args: Args<R, K, CallOptions>): Promise<Result<R, K>> {
-    const answer = await this.request(route, ...args)
+    const answer = (await this.request(route, ...args)) as Answer<Result<R, K>>
     if (!answer.ok) throw refusal(route, answer)
     return answer.payload
   }
@@ -164,9 +166,9 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   request<K extends RouteName<R>>(
     route: K,
     ...[payload, options = {}]: Args<R, K, CallOptions>
-  ): Promise<Answer<Result<R, K>>> {
+  ): Promise<Answer<Result<R, K>, Errors<R, K>>> {
     return new Promise((resolve, reject) => {
-      this.#begin(route, payload, options, {}, (frame) => resolve(answer(frame)), reject)
+      this.#begin(route, payload, options, {}, (frame) => resolve(answer(frame) as never), reject)
     })
   }
 
@@ -199,13 +201,15 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     topic: K,
     options: SubscribeOptions<SnapshotOf<T, K>> = {},
   ): Stream<EventOf<T, K>, undefined> {
-    return (this.#subscribe ??= this.#options.topics!(this, this.#lent))(topic, options)
+    const { topics } = this.#options
+    if (!topics) throw new SocketError('subscribe wants { topics } of fastapi-observable-socket/topics')
+    return (this.#subscribe ??= topics(this, this.#lent))(topic, options)
   }
 
   /** Publishes where the topic lets clients; resolves with its position, where the topic keeps events. */
   publish<K extends TopicName<T>>(
     topic: K,
-    payload: EventOf<T, K>,
+    payload: PublishOf<T, K>,
     { messageId, ...options }: PublishOptions = {},
   ): Promise<{ epoch?: string; offset?: number }> {
     return (this as ObservableSocket<any>).call('$pub', { topic, payload, message_id: messageId }, options) as Promise<any>
@@ -367,6 +371,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
       text,
       sent: false,
       own,
+      counts: !own && !item,
       answer: (frame) => {
         const seq = frame.headers?.$seq
         if (frame.status !== 402 || !(item || onProgress)) {
@@ -402,23 +407,31 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
   }
 
   #send(call: Call): void {
-    if (this.state === 'closed') throw this.#gone(false)
-    this.#session.start(call)
+    const { state } = this
+    if (state === 'closed') throw this.#gone(false)
+    this.#session.start(call, state === 'open')
     this.#connection.use()
-    if (this.state === 'open') this.#write(call)
+    // What the server asks here may depend on a call that is made for it: that must not wait.
+    if (!this.#serving.idle()) this.#write(call, this.#connection.line)
+    else if (call.counts) this.#go()
+    else this.#write(call)
   }
 
-  #write(call: Call): void {
-    if (this.#connection.line?.send(call.text)) this.#session.sent(call)
+  #write(call: Call, line = this.#connection.fresh): boolean | undefined {
+    const sent = line?.send(call.text)
+    if (sent) this.#session.sent(call)
+    return sent
   }
 
-  #opened(): void {
-    for (const call of this.#session.waiting()) {
+  /** Sends what waits, in order, as far as the server takes it; `all`: behind it, too, what is not bounded. */
+  #go(all?: boolean): void {
+    this.#connection.settled()
+    for (const call of this.#session.waiting) {
       const stale = call.stale?.()
       if (stale) {
         this.#session.end(call)
         call.fail(stale)
-      } else this.#write(call)
+      } else if (this.#session.full(call) ? !all : !this.#write(call)) return
     }
   }
 
@@ -437,9 +450,14 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
     if (step === 'desist') this.#serving.desist(frame.uuid)
     if (step === 'serve') {
       const { line } = this.#connection
-      void this.#serving.serve(frame, (text) => line?.send(text))
+      void this.#serving.serve(frame, (text) => {
+        line?.send(text)
+        this.#go()
+      })
     }
+    if (step === 'drain') this.#connection.drain((frame.payload as any)?.within_ms)
     if (step === 'complain') this.#error(refusal('?', answered))
+    this.#go()
   }
 
   #changed(state: State, end?: End): void {

@@ -118,7 +118,8 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
     const { at } = topic
     // Asked again on one line, nothing was missed if it stands where it stood.
     if (at && !recovered && !(topic.joined && at.epoch === epoch && at.offset === offset)) gap(topic)
-    topic.at = { epoch, offset }
+    // A server that is behind what was heard elsewhere tells that again: it is known.
+    if (!(recovered && at?.epoch === epoch && at!.offset > offset)) topic.at = { epoch, offset }
     topic.joined = true
     if (!recovered) topic.stateful = state
     if (state) topic.stale = false

@@ -58,6 +58,33 @@ async def slow(payload: float):
     return "at last"
 
 
+let_go = asyncio.Event()
+
+
+@router.route("hold")
+async def hold(payload):
+    await let_go.wait()
+    return payload
+
+
+@router.route("let-go")
+async def let_them_go():
+    let_go.set()
+
+
+letting_go: list[asyncio.Task[None]] = []
+
+
+@router.route("drain")
+async def drain(payload: float):
+    letting_go.append(asyncio.create_task(router.drain(payload)))
+
+
+@router.route("port")
+async def port() -> int:
+    return int(sys.argv[1])
+
+
 @router.route("cancelled")
 async def what_was_cancelled():
     return cancelled

@@ -13,6 +13,7 @@ const core = [
   'SocketError',
   'StatusCodes',
   'TimeoutError',
+  'isResponseError',
   'socketConfig',
 ]
 const entries: [string, string[]][] = [

@@ -64,6 +64,62 @@ describe.skipIf(reason)('against the real router', () => {
     expect(error.payload.detail[0]).toMatchObject({ loc: expect.any(Array), msg: expect.any(String), type: expect.any(String) })
   })
 
+  test('behind more calls than the server takes at once, a PING is heard all the same', async () => {
+    let pongs = 0
+    class Counting extends WebSocket {
+      constructor(url: string) {
+        super(url)
+        this.on('message', (data) => (pongs += Number(`${data}`.includes('PONG'))))
+      }
+    }
+    const socket = connect({ WebSocket: Counting, heartbeat: { rate: 20, timeout: 30_000 } })
+    const left = new AbortController()
+    const calls = Array.from({ length: 300 }, (_, n) => socket.call('hold', n))
+    const one = socket.call('hold', 'left', { signal: left.signal })
+    await vi.waitFor(() => expect(pongs).toBeGreaterThan(0), 10_000)
+    left.abort('enough')
+    await expect(one).rejects.toBe('enough')
+    await connect().call('let-go')
+    expect(await Promise.all(calls)).toEqual(calls.map((_, n) => n))
+    expect(socket.state).toBe('open')
+  })
+
+  test('a server that drains loses nothing: what runs is answered, what is new goes to another', async () => {
+    const leaving = await new PythonServer(await freePort()).start()
+    try {
+      vi.spyOn(Math, 'random').mockReturnValue(0)
+      let url = leaving.url
+      const socket = new ObservableSocket(() => url, { WebSocket })
+      sockets.push(socket)
+      const closed = vi.fn()
+      socket.on('close', closed)
+      expect(await socket.call('port')).toBe(leaving.port)
+      const running = socket.call('slow', 0.5)
+      const items: unknown[] = []
+      const ended = new Promise<void>((complete) => {
+        socket.stream('count', 1_000).subscribe({ next: (item) => items.push(item), complete })
+      })
+      url = server.url
+      await socket.call('drain', 60)
+      const next: Promise<unknown>[] = []
+      // Asked all the time, while it goes over.
+      while (!closed.mock.calls.length) {
+        next.push(socket.call('port'))
+        await new Promise((passed) => setTimeout(passed, 5))
+      }
+      expect(closed.mock.calls).toEqual([[{ code: 1000, reason: 'drained', reconnects: true }]])
+      expect(await running).toBe('at last')
+      await ended
+      expect(items).toHaveLength(1_000)
+      const ports = await Promise.all([...next, socket.call('port')])
+      expect(ports.at(-1)).toBe(server.port)
+      expect(new Set([...ports, leaving.port])).toEqual(new Set([leaving.port, server.port]))
+    } finally {
+      vi.restoreAllMocks()
+      await leaving.stop()
+    }
+  })
+
   test('402 is an answer like any other to who asked for one', async () => {
     expect(await connect().request('pending')).toMatchObject({ ok: false, status: 402 })
   })

@@ -1,6 +1,6 @@
 /** What the compiler must accept and refuse, against the built package. Never run, only read. */
 
-import { ObservableSocket, type Answer, type ErrorPayload, type Gap, type Stream, type StreamName, type TopicName } from 'fastapi-observable-socket'
+import { isResponseError, ObservableSocket, ResponseError, type Answer, type ErrorPayload, type Gap, type RouteError, type Stream, type StreamName, type TopicName } from 'fastapi-observable-socket'
 import { mutationOptions, queryOptions } from 'fastapi-observable-socket/tanstack'
 import { topics } from 'fastapi-observable-socket/topics'
 
@@ -63,6 +63,90 @@ sum.product
 article.title
 // @ts-expect-error an answer that may be an error has no result yet
 answer.payload.sum
+
+// Errors that a route declares.
+interface NotFound {
+  message: string
+  missing: number
+}
+interface Declared extends Routes {
+  'article/save': { payload: Article; result: Article; errors: { 404: NotFound; 409: { message: string; theirs: Article } } }
+  'article/watch': { payload: number; item: Article; errors: { 404: NotFound } }
+}
+const declaring = new ObservableSocket<Declared>('/ws')
+const draft: Article = { id: 1, title: 'a' }
+const saving = await declaring.request('article/save', draft)
+if (saving.ok) {
+  const saved: Article = saving.payload
+  // @ts-expect-error what is declared is no success
+  void (saving.status === 404)
+  void saved
+} else if (saving.status === 404) {
+  const missing: number = saving.payload.missing
+  // @ts-expect-error of another status
+  void [missing, saving.payload.theirs]
+} else if (saving.status === 409) {
+  saving.payload.theirs.title.trim()
+} else {
+  const rest: ErrorPayload | null | undefined = saving.payload
+  // @ts-expect-error none of these is left
+  void [rest, saving.status === 404]
+  // @ts-expect-error no status
+  void (saving.status === 999)
+  void (saving.status === 418)
+}
+switch (saving.status) {
+  case 200:
+    saving.payload.title.trim()
+    break
+  case 404:
+    saving.payload.missing.toFixed()
+    break
+  case 503: {
+    const rest: ErrorPayload | null | undefined = saving.payload
+    void rest
+    break
+  }
+}
+// @ts-expect-error which one is not known yet
+saving.payload.missing
+const anyStatus: number = saving.status
+void anyStatus
+// Where none is declared, nothing changes.
+const plain: Answer<{ sum: number }> = await declaring.request('math/sum', [1])
+if (!plain.ok && plain.status === 404) plain.payload?.detail?.length
+
+try {
+  await declaring.call('article/save', draft)
+} catch (error) {
+  if (isResponseError<'article/save', Declared>(error, 'article/save')) {
+    const route: 'article/save' = error.route
+    const all: Error = error
+    error.headers.any
+    if (error.status === 404) error.payload.missing.toFixed()
+    else if (error.status === 409) error.payload.theirs.title.trim()
+    else error.payload?.detail?.[0]?.msg.trim()
+    // @ts-expect-error which one is not known here
+    void error.payload.missing
+    void [route, all, error.code?.trim(), error.message.trim()]
+  }
+  // @ts-expect-error no such route
+  if (isResponseError<'article/sav', Declared>(error, 'article/sav')) void 0
+  // @ts-expect-error another one
+  if (isResponseError<'article/save', Declared>(error, 'math/sum')) void 0
+  // Without a route map, any.
+  if (isResponseError(error, 'any/route')) error.payload?.message?.trim()
+  // The class alone knows no route.
+  if (error instanceof ResponseError) {
+    const { status, payload }: { status: number; payload: ErrorPayload | null | undefined } = error
+    void [status, payload]
+  }
+}
+declare const watching: RouteError<Declared, 'article/watch'>
+if (watching.status === 404) watching.payload.missing.toFixed()
+declare const summing: RouteError<Declared, 'math/sum'>
+const { status: sumStatus, payload: sumError }: { status: number; payload: ErrorPayload | null | undefined } = summing
+void [sumStatus, sumError]
 
 // Streams.
 const lines: Stream<string, null | undefined> = socket.stream('logs/tail', { file: 'a' }, { window: 8, timeout: 5 })
@@ -144,6 +228,7 @@ interface Topics {
   news: { event: { title: string } }
   board: { event: string; snapshot: { notes: string[] } }
   [order: `orders/${number}`]: { event: Order }
+  alarm: { event: { id: number; text: string }; publish: { text: string } }
 }
 const listening = new ObservableSocket<Routes, Handlers, Pushes, Topics>('/ws', { topics })
 const id: number = 42
@@ -154,7 +239,8 @@ listening.subscribe('board', { onSubscribed: ({ notes }) => notes.join(), signal
 listening.subscribe('news', { onSubscribed: (nothing: undefined) => nothing }).subscribe(({ title }) => title.trim(), { signal: AbortSignal.abort() })
 const published: { epoch?: string; offset?: number } = await listening.publish('orders/42', { state: 'new' }, { messageId: 'm', timeout: 5 })
 await listening.publish('board', 'buy tea')
-const names: TopicName<Topics>[] = ['news', 'board', 'orders/1']
+await listening.publish('alarm', { text: 'fire' })
+const names: TopicName<Topics>[] = ['news', 'board', 'orders/1', 'alarm']
 void [published, names]
 // @ts-expect-error no such topic
 listening.subscribe('order/42')
@@ -166,6 +252,8 @@ for await (const order of orders) order.state === 'lost'
 await listening.publish('orders/42', { state: 'lost' })
 // @ts-expect-error an event is needed
 await listening.publish('news')
+// @ts-expect-error a client publishes less than an event has
+await listening.publish('alarm', { id: 1, text: 'fire' })
 // @ts-expect-error wrong state
 listening.subscribe('board', { onSubscribed: ({ title }) => title })
 // @ts-expect-error no such option

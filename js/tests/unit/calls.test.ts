@@ -430,6 +430,6 @@ test('a platform without WebSocket says so when it is used, not when it is made'
   expect(await outcome(socket.call('r'))).toMatchObject({
     name: 'ConnectionLostError',
     sent: false,
-    reason: 'no WebSocket on this platform: give one in the options',
+    reason: 'no WebSocket here: give one in the options',
   })
 })

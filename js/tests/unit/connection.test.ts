@@ -229,7 +229,7 @@ describe('auth', () => {
       uuid: expect.any(String),
       route: '$hello',
       headers: {},
-      payload: { protocol: 1, client: 'js', features: ['calls'], token: 'token 1' },
+      payload: { protocol: 1, client: 'js', features: ['calls', 'drain'], token: 'token 1' },
     })
     expect(FakeWebSocket.last.routes).toEqual(['r'])
     FakeWebSocket.last.hangsUp()
@@ -240,7 +240,7 @@ describe('auth', () => {
   test('without a token, $hello has none', async () => {
     socketWith({ auth: () => null })
     await settle()
-    expect(FakeWebSocket.last.accept().hello!.payload).toEqual({ protocol: 1, client: 'js', features: ['calls'] })
+    expect(FakeWebSocket.last.accept().hello!.payload).toEqual({ protocol: 1, client: 'js', features: ['calls', 'drain'] })
   })
 
   test('that fails is an error and one more wait, never the end', async () => {
@@ -488,18 +488,16 @@ describe('lazy', () => {
 
 describe('the page', () => {
   let page: EventTarget
-  let screen: EventTarget & { hidden: boolean }
+  let screen: { hidden: boolean }
   const listeners = { count: 0 }
 
   beforeEach(() => {
     page = new EventTarget()
-    screen = Object.assign(new EventTarget(), { hidden: false })
+    screen = { hidden: false }
     listeners.count = 0
-    for (const target of [page, screen]) {
-      const [add, remove] = [target.addEventListener.bind(target), target.removeEventListener.bind(target)]
-      target.addEventListener = (...args: Parameters<typeof add>) => (listeners.count++, add(...args))
-      target.removeEventListener = (...args: Parameters<typeof remove>) => (listeners.count--, remove(...args))
-    }
+    const [add, remove] = [page.addEventListener.bind(page), page.removeEventListener.bind(page)]
+    page.addEventListener = (...args: Parameters<typeof add>) => (listeners.count++, add(...args))
+    page.removeEventListener = (...args: Parameters<typeof remove>) => (listeners.count--, remove(...args))
     vi.stubGlobal('addEventListener', page.addEventListener)
     vi.stubGlobal('removeEventListener', page.removeEventListener)
     vi.stubGlobal('document', screen)
@@ -508,7 +506,7 @@ describe('the page', () => {
   const happens = (type: string, more = {}) => page.dispatchEvent(Object.assign(new Event(type), more))
   const seen = (hidden: boolean) => {
     screen.hidden = hidden
-    screen.dispatchEvent(new Event('visibilitychange'))
+    happens('visibilitychange')
   }
 
   test.each<[string, () => void]>([

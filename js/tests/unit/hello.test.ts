@@ -20,7 +20,7 @@ describe('$hello', () => {
         uuid: expect.any(String),
         route: '$hello',
         headers: {},
-        payload: { protocol: 1, client: 'js', features: ['calls'] },
+        payload: { protocol: 1, client: 'js', features: ['calls', 'drain'] },
       })
       ws.hangsUp()
       vi.advanceTimersByTime(1_000)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { QueueFullError } from '../../src/errors.js'
-import { Session, type Call } from '../../src/session.js'
+import { session as sessionOf, type Call, type Session } from '../../src/session.js'
 import type { Frame } from '../../src/wire.js'
 
 const call = (uuid: string, more: Partial<Call> = {}): Call => ({
@@ -13,7 +13,7 @@ const call = (uuid: string, more: Partial<Call> = {}): Call => ({
 })
 
 function sessionWith(...uuids: string[]) {
-  const session = new Session(3, true)
+  const session = sessionOf(3, true)
   const calls = uuids.map((uuid) => call(uuid))
   for (const one of calls) session.start(one)
   return { session, calls }
@@ -31,7 +31,8 @@ test.each<[string, Frame]>([
   ['nothing', { uuid: 7, status: 200 }],
   ['nothing', { uuid: 'too late', status: 200 }],
   ['nothing', { uuid: '7', route: 'PONG' }],
-  ['nothing', { uuid: '#', route: '$drain' }],
+  ['drain', { uuid: '#', route: '$drain' }],
+  ['nothing', { uuid: '#', route: '$later' }],
   ['nothing', {}],
   ['push', { uuid: '#', route: 'news' }],
   ['push', { uuid: '#orders/42', route: 'orders/42', headers: { $offset: 1 } }],
@@ -50,8 +51,9 @@ test.each<[string, Frame]>([
   expect(does(session, frame)).toBe(step)
 })
 
-test('a server that was not told it may call pushes', () => {
-  expect(does(new Session(1, false), { uuid: '#1', route: 'confirm' })).toBe('push')
+test('a server that was not told what this client can do pushes, and does no more', () => {
+  expect(does(sessionOf(1, false), { uuid: '#1', route: 'confirm' })).toBe('push')
+  expect(does(sessionOf(1, false), { uuid: '#', route: '$drain' })).toBe('nothing')
 })
 
 test('an answer to what was never sent is nobody’s', () => {
@@ -68,13 +70,13 @@ test('a uuid in use is refused, and the first call keeps it', () => {
 test('ending a call that was refused does not end the first', () => {
   const { session, calls } = sessionWith('a')
   session.end(call('a'))
-  expect(session.waiting()).toEqual(calls)
+  expect([...session.waiting]).toEqual(calls)
 })
 
 test('calls wait in the order they came', () => {
   const { session, calls } = sessionWith('b', 'a', 'c')
   session.end(calls[1]!)
-  expect(session.waiting().map(({ uuid }) => uuid)).toEqual(['b', 'c'])
+  expect([...session.waiting].map(({ uuid }) => uuid)).toEqual(['b', 'c'])
 })
 
 test('only so many wait, and what was sent does not count', () => {
@@ -88,6 +90,49 @@ test('only so many wait, and what was sent does not count', () => {
   session.start(call('own', { own: true }))
 })
 
+test('only the queue for a line is bounded: on an open one, calls wait for a place', () => {
+  const { session } = sessionWith('a', 'b', 'c')
+  session.start(call('d'), true)
+  expect(() => session.start(call('e'))).toThrow(QueueFullError)
+})
+
+test('a server is given so many calls of its kind at once as it says', () => {
+  const session = sessionOf(9, true)
+  const [a, b, c] = ['a', 'b', 'c'].map((uuid) => call(uuid, { counts: true })) as [Call, Call, Call]
+  session.most = 2
+  for (const one of [a, b, c]) session.start(one)
+  const full = () => [session.full(c), !!session.full(call('a stream'))]
+  session.sent(a)
+  expect(full()).toEqual([false, false])
+  session.sent(b)
+  expect(full()).toEqual([true, false])
+  session.end(b)
+  session.end(b)
+  expect(full()).toEqual([false, false])
+  session.end(c)
+  expect(full()).toEqual([false, false])
+})
+
+test('before it says so, it is given 64; where nobody asks it, any number', () => {
+  const full = (greets: boolean, count: number) => {
+    const session = sessionOf(1, greets)
+    for (let i = 0; i < count; i++) {
+      const one = call(`${i}`, { counts: true })
+      session.start(one)
+      session.sent(one)
+    }
+    return session.full(call('next', { counts: true }))
+  }
+  expect([full(true, 63), full(true, 64), full(false, 1_000)]).toEqual([false, true, false])
+})
+
+test('quiet is who waits for no answer; and, of what was sent, who waits for none on this line', () => {
+  const { session, calls } = sessionWith('a')
+  expect([session.quiet(), session.quiet(true)]).toEqual([false, true])
+  session.sent(calls[0]!)
+  expect([session.quiet(), session.quiet(true)]).toEqual([false, false])
+})
+
 test('the end of what was sent makes no room among those who wait', () => {
   const { session, calls } = sessionWith('a')
   session.sent(calls[0]!)
@@ -97,28 +142,28 @@ test('the end of what was sent makes no room among those who wait', () => {
 })
 
 test('the protocol’s own calls are nobody’s wait', () => {
-  const session = new Session(1, true)
+  const session = sessionOf(1, true)
   const own = call('a', { own: true })
   session.start(own)
   session.sent(own)
-  expect(session.empty).toBe(true)
+  expect(session.quiet()).toBe(true)
   expect(does(session, { uuid: 'a', status: 200 })).toBe('answer')
 })
 
 test('a call that wants no answer ends as it is sent', () => {
-  const session = new Session(1, true)
+  const session = sessionOf(1, true)
   const told = call('a', { answer: undefined })
   session.start(told)
-  expect(session.empty).toBe(false)
+  expect(session.quiet()).toBe(false)
   session.sent(told)
-  expect(session.empty).toBe(true)
+  expect(session.quiet()).toBe(true)
 })
 
 test('a lost line ends what was sent; a closed socket, all', () => {
   const { session, calls } = sessionWith('a', 'b')
   session.sent(calls[0]!)
   expect(session.lost(false)).toEqual([calls[0]])
-  expect(session.waiting()).toEqual([calls[1]])
+  expect([...session.waiting]).toEqual([calls[1]])
   expect(session.lost(true)).toEqual([calls[1]])
-  expect(session.empty).toBe(true)
+  expect(session.quiet()).toBe(true)
 })

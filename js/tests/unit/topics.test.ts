@@ -197,9 +197,12 @@ describe('a subscription', () => {
     expect(reported).toHaveBeenCalledOnce()
   })
 
-  test('wants the option, and says so', () => {
-    const { socket } = openSocket()
-    expect(() => socket.subscribe('news')).toThrow(/topics/)
+  test('wants the option, and says what to give; to publish, nothing is wanted', async () => {
+    const { socket, ws } = openSocket()
+    expect(() => socket.subscribe('news')).toThrow('subscribe wants { topics } of fastapi-observable-socket/topics')
+    const published = socket.publish('news', 1)
+    ws.answers(at(1))
+    expect(await published).toEqual(at(1))
   })
 })
 
@@ -400,6 +403,27 @@ describe('after a reconnect', () => {
     const third = await comeBack()
     expect(third.frames[0]!.payload.topics).toEqual([{ topic: 'news', recover: at(3, 'f') }])
     expect(told).toEqual(['subscribed', ['gap', 'news', 0], 3])
+  })
+
+  test.each([20, 18])('at a server that is behind, with %i for 20, nothing comes twice', async (offset) => {
+    const { ws, told } = await joined('news', at(17))
+    event(ws, 'news', 20, 20)
+    const back = await comeBack()
+    expect(back.frames[0]!.payload.topics).toEqual([{ topic: 'news', recover: at(20) }])
+    joins(back, { ...at(offset), recovered: true })
+    for (const n of [18, 19, 20, 21]) event(back, 'news', n, n)
+    expect(told).toEqual(['subscribed', 20, 21])
+    const third = await comeBack()
+    expect(third.frames[0]!.payload.topics).toEqual([{ topic: 'news', recover: at(21) }])
+  })
+
+  test('at one that has gone back and cannot say to where, it is a gap, and what comes then is new', async () => {
+    const { ws, told } = await joined('news', at(17))
+    event(ws, 'news', 20, 20)
+    const back = await comeBack()
+    joins(back, at(18))
+    event(back, 'news', 'another 19', 19)
+    expect(told).toEqual(['subscribed', 20, ['gap', 'news', 0], 'another 19'])
   })
 
   test('a state that comes instead is told behind the gap', async () => {

@@ -1,11 +1,11 @@
 /** Hooks typed by the registered routes. */
 
 import { SocketProvider, useCall, useConnectionState, useSocket, useStream, useTopic } from 'fastapi-observable-socket/react'
-import { ObservableSocket } from 'fastapi-observable-socket'
+import { isResponseError, ObservableSocket } from 'fastapi-observable-socket'
 
 interface Mine {
   'math/sum': { payload: number[]; result: { sum: number } }
-  now: { result: string }
+  now: { result: string; errors: { 503: { message: string; retry_after: number } } }
   ticks: { payload?: { every: number }; item: number }
 }
 
@@ -94,6 +94,16 @@ export function Order({ id }: { id?: number }) {
     </i>
   )
 }
+
+// And so are errors.
+export function Now() {
+  const { error, call } = useCall('now')
+  if (!isResponseError(error, 'now')) return <button onClick={() => call()}>now</button>
+  // @ts-expect-error no such route
+  if (isResponseError(error, 'then')) return null
+  return error.status === 503 ? <i>{error.payload.retry_after.toFixed()}</i> : <i>{error.payload?.message}</i>
+}
+void socket.request('now').then((answer) => !answer.ok && answer.status === 503 && answer.payload.retry_after.toFixed())
 
 // What the server calls and pushes is registered, too.
 socket.handle('confirm', (text) => text.length > 3)
