@@ -37,6 +37,9 @@ has no successor that would reveal it."""
 RING = 256
 """Events of a topic that are kept here, so that those who come back are not the broker's load."""
 
+FOR_GOOD = 2**63
+"""Above every offset."""
+
 AT_ONCE = 512
 """Topics that are asked about in one go."""
 
@@ -75,8 +78,10 @@ class Channel:
         "linger",
         "listeners",
         "lock",
+        "lost",
         "period",
         "recovery",
+        "returning",
         "ring",
         "seen",
         "told_at",
@@ -92,6 +97,10 @@ class Channel:
         self.cursor = Position("", 0)
         """How far this process has come; without an epoch until that is known."""
         self.ring: deque[Message] = deque(maxlen=RING)
+        self.returning: dict[Listener, Position] = {}
+        """Those who come back and have no answer yet, and where they stood."""
+        self.lost = Position("", 0)
+        """Nothing after this or an earlier position in its epoch is to be had any more."""
         self.waiting: list[Message] = []
         """What came while the history was being asked."""
         self.behind = False
@@ -115,6 +124,21 @@ class Channel:
             return []
         found = [message for message in self.ring if message.offset > offset]
         return found if found and found[0].prev <= offset else None
+
+    def has_lost(self, position: Position) -> bool:
+        """Whether the broker has said already that what came after it cannot be had."""
+        return position.epoch == self.lost.epoch and position.offset <= self.lost.offset
+
+    def furthest(self, like: Position | None = None) -> Position | None:
+        """Where the one who comes back from furthest behind stood, in the epoch of `like`: one
+        question for all of them."""
+        those = [p for p in self.returning.values() if like is None or p.epoch == like.epoch]
+        return min(those, key=lambda position: position.offset, default=None)
+
+    def remember(self, missed: Sequence[Message]) -> None:
+        """For the next who come back: these end at the cursor."""
+        if len(missed) > len(self.ring):
+            self.ring = deque(missed, maxlen=max(RING, len(missed)))
 
 
 class Hub:
@@ -243,6 +267,8 @@ class Hub:
         await self._ready()
         while self._starting is not None:
             channel = self._channel(topic)
+            if since is not None:
+                channel.returning[listener] = since
             try:
                 async with channel.lock:
                     if not self._is_known(channel):
@@ -257,6 +283,7 @@ class Hub:
                     joined(attached)
                     return attached
             finally:
+                channel.returning.pop(listener, None)
                 self._leave_later(channel)
         raise Unavailable("closed")
 
@@ -323,13 +350,32 @@ class Hub:
         if since is None:
             return Attached(channel.cursor, [], False)
         missed = channel.since(since)
-        if missed is None:
-            page = await self._backend.history(channel.topic, since)
-            missed = self._up_to_cursor(channel, page)
+        if missed is None and not channel.has_lost(since):
+            missed = await self._fetched(channel, since)
         if missed is None:
             return Attached(channel.cursor, [], False)
         # Who was told more elsewhere than has arrived here yet is not to be told it again.
         return Attached(max(channel.cursor, since, key=lambda p: p.offset), missed, True)
+
+    async def _fetched(self, channel: Channel, since: Position) -> list[Message] | None:
+        """What came after `since`, from the broker; kept for the others who come back."""
+        start = channel.furthest(since) or since
+        page = await self._asked(channel, since if channel.has_lost(start) else start)
+        if page.gap and not channel.has_lost(since):
+            page = await self._asked(channel, since)
+        missed = self._up_to_cursor(channel, page)
+        if missed is None:
+            return None
+        channel.remember(missed)
+        return [message for message in missed if message.offset > since.offset]
+
+    async def _asked(self, channel: Channel, since: Position) -> Page:
+        page = await self._backend.history(channel.topic, since)
+        if page.gap and since.epoch != page.position.epoch:
+            channel.lost = Position(since.epoch, FOR_GOOD)
+        elif page.gap and since.offset < page.position.offset:
+            channel.lost = since
+        return page
 
     def _up_to_cursor(self, channel: Channel, page: Page) -> list[Message] | None:
         """The page with what has arrived here since, without what has not."""
@@ -413,9 +459,7 @@ class Hub:
             while channel.behind:
                 channel.behind = False
                 channel.waiting.clear()  # it is in the history that is asked for now
-                page = await self._persist(
-                    lambda: self._backend.history(channel.topic, channel.cursor)
-                )
+                page = await self._persist(lambda: self._asked(channel, _wanted(channel)))
                 if page is None:
                     return False
                 self._take_page(channel, page)
@@ -445,6 +489,10 @@ class Hub:
     def _take_page(self, channel: Channel, page: Page) -> None:
         if page.gap:
             self._lose(channel, page.position)
+        elif not channel.cursor.epoch:
+            channel.cursor = page.position
+            channel.remember(page.messages)
+            return
         for message in page.messages:
             self._take(channel, message)
 
@@ -454,6 +502,8 @@ class Hub:
         channel.seen = True
         channel.latest = None
         channel.ring.clear()
+        if known.epoch:
+            channel.lost = Position("", 0)  # an epoch may come back, with an older history
         if not known.epoch or not channel.listeners:
             return
         logger.warning("events of topic %s are lost", escaped(channel.topic))
@@ -524,3 +574,10 @@ class Hub:
     def topics(self) -> Iterable[str]:
         """Those that somebody here listens to."""
         return [c.topic for c in self._channels.values() if c.listeners]
+
+
+def _wanted(channel: Channel) -> Position:
+    """From where on events are missing; of a topic that is new here, to those who come back."""
+    if channel.cursor.epoch:
+        return channel.cursor
+    return channel.furthest() or channel.cursor
