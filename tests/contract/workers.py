@@ -28,7 +28,6 @@ import fastapi_observable_socket
 
 from .traffic import GAP, Witness, until
 
-
 PATIENCE = 30.0
 """Seconds that anything may take on a busy machine."""
 
