@@ -3,12 +3,18 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
+
+from fastapi_observable_socket.client import connect
 
 from .redis_server import RedisServer
 from .traffic import until
 from .workers import Follower, Idler, Numbers, Workers, following, visitor
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -135,3 +141,4 @@ def test_one_of_a_thousand_that_does_not_read_is_closed_and_recovers(run, redis)
 
     with Workers(2, REDIS_URL=redis.url) as server:
         run(main(server))
+

@@ -27,7 +27,8 @@ function showState(state) {
 }
 
 function showProcess({ process, broker }) {
-  $('state').textContent = `connected to process ${process}, which hears of others by ${broker}`
+  const others = broker === 'Redis' ? 'and by Redis to all others' : 'the only one'
+  $('state').textContent = `connected to process ${process}, ${others}`
   $('state').dataset.process = process
 }
 
@@ -125,9 +126,17 @@ $('add').onclick = () => {
   const colour = COLOURS[notes.size % COLOURS.length]
   $('misfit').textContent = ''
   notes.set(id, { id, text: '', version: 0 })
-  change(id, { colour, x: 0.05 + Math.random() * 0.9, y: 0.05 + Math.random() * 0.9, text: '' })
+  change(id, { colour, ...free(), text: '' })
   raise(id)
   elements.get(id).querySelector('textarea').focus()
+}
+
+/** The one of some places that is furthest from all notes. */
+function free() {
+  const there = [...elements.values()].map(({ dataset }) => dataset)
+  const room = ({ x, y }) => Math.min(...there.map((other) => Math.hypot(other.x - x, (other.y - y) / 2)))
+  const some = Array.from({ length: 30 }, () => ({ x: within(Math.random()), y: within(Math.random()) }))
+  return some.reduce((best, place) => (room(place) > room(best) ? place : best))
 }
 
 // --- How a note looks
@@ -166,6 +175,7 @@ function write(area, text) {
 function make(id) {
   const made = $('note').content.firstElementChild.cloneNode(true)
   made.dataset.id = id
+  for (const sign of ['pointerdown', 'focusin']) made.addEventListener(sign, () => raise(id))
   made.querySelector('textarea').oninput = ({ target }) => change(id, { text: target.value })
   made.querySelector('.remove').onclick = () => {
     change(id, { gone: true })
@@ -211,7 +221,6 @@ function movable(made, id) {
     const { left, top } = made.getBoundingClientRect()
     const from = { x: down.clientX - left, y: down.clientY - top }
     handle.setPointerCapture(down.pointerId)
-    raise(id)
     handle.onpointermove = (event) => {
       held = { id, ...place(event, from) }
       show(id)
