@@ -2,17 +2,15 @@
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
-from fastapi_observable_socket.client import connect
-
 from .redis_server import RedisServer
 from .traffic import until
-from .workers import Follower, Idler, Numbers, Workers, following, visitor
-
+from .workers import Crowd, Follower, Idler, Numbers, Workers, following, visitor
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,3 +140,77 @@ def test_one_of_a_thousand_that_does_not_read_is_closed_and_recovers(run, redis)
     with Workers(2, REDIS_URL=redis.url) as server:
         run(main(server))
 
+
+# --- as it is documented
+
+WHO = """
+
+import os
+
+@router.route("who")
+async def who() -> int:
+    return os.getpid()
+"""
+
+
+def documented() -> tuple[str, str]:
+    """The application of the guide, before and after its change."""
+    guide = (ROOT / "docs" / "scaling.md").read_text()
+    before = re.findall(r"^```python\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)[0]
+    old, new = re.findall(r"^```diff\n-(.*?)\n\+(.*?)\n```", guide, re.MULTILINE)[0]
+    [needed] = re.findall(r"`(from \S+ import RedisBackend)`", guide)
+    assert before.count(f"{old}\n") == 1
+    return before, f"{needed}\n{before.replace(old, new)}"
+
+
+@pytest.mark.slow
+def test_one_changed_line_makes_one_of_two_processes(run, redis, tmp_path):
+    before, after = documented()
+    after, changed = re.subn(r"redis://localhost:6379/0", redis.url, after)
+    assert changed == 1
+    (tmp_path / "alone.py").write_text(before + WHO)
+    (tmp_path / "together.py").write_text(after + WHO)
+    texts = [f"news {n}" for n in range(20)]
+
+    async def main(server):
+        async with visitor() as http, following(server, 4) as followers:
+            for text in texts:
+                (await http.post(f"{server.url}/news", params={"text": text})).raise_for_status()
+            heard = [f.items for f in followers]
+            await until(
+                lambda: "memory of each" in server.log() or all(len(i) >= 20 for i in heard)
+            )
+            return heard
+
+    with Workers(2, f"{tmp_path}/together:app") as server:
+        heard = run(main(server))
+        assert all(items == texts for items in heard)
+        assert "memory of each worker" not in server.log()
+    with Workers(2, f"{tmp_path}/alone:app") as server:
+        run(main(server))
+        assert "memory of each worker" in server.log()
+
+
+@pytest.mark.slow
+def test_the_board_is_one_for_two_workers(run, redis, tmp_path):
+    async def main(server):
+        topic = {"topic": "boards/ours"}
+        async with Crowd(f"ws://127.0.0.1:{server.port}/ws") as crowd:
+            one, other = await crowd.at_two("about", lambda told: told["process"])
+            for page in (one, other):
+                assert (await page.call("$sub", topic))["snapshot"] == {"notes": []}
+            for number, page in enumerate((one, other) * 5):
+                fresh = {"board": "ours", "id": f"n{number}", "x": 0.5, "y": 0.5}
+                told = await page.call("add", fresh)
+                assert await one.news() == await other.news() == told
+            os.kill((await one.call("about"))["process"], signal.SIGKILL)
+            fresh = {"board": "ours", "id": "after", "x": 0.5, "y": 0.5}
+            told = await other.call("add", fresh)
+            assert await other.news() == told
+            third = await crowd.another()
+            ids = [note["id"] for note in (await third.call("$sub", topic))["snapshot"]["notes"]]
+            assert sorted(ids) == sorted([*(f"n{n}" for n in range(10)), "after"])
+
+    app = f"{ROOT}/examples/board/app:app"
+    with Workers(2, app, REDIS_URL=redis.url, BOARD_DB=f"{tmp_path}/board.sqlite3") as server:
+        run(main(server))

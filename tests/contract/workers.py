@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -308,3 +308,54 @@ class Numbers:
         finally:
             over = True
             await task
+
+
+class Caller:
+    """A connection on which calls are answered while events come."""
+
+    def __init__(self, ws: ClientConnection) -> None:
+        self.ws = ws
+        self._news: list[Any] = []
+
+    async def _next(self) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return json.loads(await self.ws.recv())
+
+    async def call(self, route: str, payload: Any = None) -> Any:
+        await self.ws.send(json.dumps({"uuid": 1, "route": route, "payload": payload}))
+        while (frame := await self._next())["uuid"] != 1:
+            self._news.append(frame["payload"])
+        assert frame["status"] == 200, frame
+        return frame["payload"]
+
+    async def news(self) -> Any:
+        return self._news.pop(0) if self._news else (await self._next())["payload"]
+
+
+class Crowd:
+    """Connections that end with the `with`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def another(self) -> Caller:
+        ws = await self._stack.enter_async_context(connect(self._url, ping_interval=None))
+        return Caller(ws)
+
+    async def at_two(self, route: str, process: Callable[[Any], int]) -> list[Caller]:
+        """Two that are at different processes."""
+        found: dict[int, Caller] = {}
+
+        async def ask() -> None:
+            caller = await self.another()
+            found[process(await caller.call(route))] = caller
+
+        await until(lambda: len(found) == 2, ask)
+        return list(found.values())
