@@ -6,6 +6,7 @@ A channel decides nothing and asks nobody; the hub does.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from .backends._backend import Message, Position
@@ -39,6 +40,7 @@ class Channel:
 
     __slots__ = (
         "_ring",
+        "asking",
         "behind",
         "coming",
         "cursor",
@@ -47,8 +49,10 @@ class Channel:
         "latest",
         "linger",
         "listeners",
+        "lost",
         "period",
         "recovery",
+        "returning",
         "seen",
         "told_at",
         "topic",
@@ -66,6 +70,12 @@ class Channel:
         """Whether the broker has confirmed that it tells us."""
         self.cursor = NOWHERE
         """How far this process has come; without an epoch until that is known."""
+        self.returning: dict[Listener, Position] = {}
+        """Those who come back and have no answer yet, and where they stood."""
+        self.asking: asyncio.Event | None = None
+        """While the history is asked for them."""
+        self.lost = NOWHERE
+        """Nothing after this or an earlier position in its epoch is to be had any more."""
         self._ring: deque[Message] | None = None  # most topics have no event for long
         self.waiting: list[Message] | None = None
         """What came while the history was being asked."""
@@ -100,6 +110,21 @@ class Channel:
             return []
         found = [message for message in self.ring if message.offset > offset]
         return found if found and found[0].prev <= offset else None
+
+    def has_lost(self, position: Position) -> bool:
+        """Whether the broker has said already that what came after it cannot be had."""
+        return position.epoch == self.lost.epoch and position.offset <= self.lost.offset
+
+    def furthest(self, like: Position) -> Position:
+        """Where the one who comes back from furthest behind stood, in the epoch of `like`: one
+        question for all of them."""
+        those = [p for p in self.returning.values() if p.epoch == like.epoch]
+        return min(those, key=lambda position: position.offset, default=like)
+
+    def remember(self, missed: Sequence[Message]) -> None:
+        """For the next who come back: these end at the cursor."""
+        if len(missed) > len(self._ring or ()):
+            self._ring = deque(missed, maxlen=max(RING, len(missed)))
 
 
 class Batch:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from ._channel import RING, Attached, Batch, Channel, Listener
+from ._channel import NOWHERE, RING, Attached, Batch, Channel, Listener
 from ._log import escaped, failure, logger
 from .backends._backend import (
     Backend,
@@ -39,6 +39,9 @@ has no successor that would reveal it."""
 
 AT_ONCE = 512
 """Topics that are asked about in one go."""
+
+FOR_GOOD = 2**63
+"""Above every offset."""
 
 RETRY = 0.05
 """Seconds before the first new attempt at what the broker did not answer."""
@@ -232,6 +235,8 @@ class Hub:
         while self._starting is not None:
             channel = self._channel(topic)
             channel.coming += 1
+            if since is not None:
+                channel.returning[listener] = since
             try:
                 if not channel.joined:
                     await self._agreed(channel)
@@ -244,6 +249,7 @@ class Hub:
                 return attached
             finally:
                 channel.coming -= 1
+                channel.returning.pop(listener, None)
                 self._leave_later(channel)
         raise Unavailable("closed")
 
@@ -428,14 +434,40 @@ class Hub:
         """What came between `since` and the cursor, as it is when this returns."""
         if since is None:
             return Attached(channel.cursor, [], False)
+        while channel.asking is not None:
+            await channel.asking.wait()  # those who come back together are one question
         missed = channel.since(since)
-        if missed is None:
-            page = await self.backend.history(channel.topic, since)
-            missed = self._up_to_cursor(channel, page)
+        if missed is None and not channel.has_lost(since):
+            channel.asking = asyncio.Event()
+            try:
+                missed = await self._fetched(channel, since)
+            finally:
+                channel.asking.set()
+                channel.asking = None
         if missed is None:
             return Attached(channel.cursor, [], False)
         # Who was told more elsewhere than has arrived here yet is not to be told it again.
         return Attached(max(channel.cursor, since, key=lambda p: p.offset), missed, True)
+
+    async def _fetched(self, channel: Channel, since: Position) -> list[Message] | None:
+        """What came after `since`, from the broker; kept for the others who come back."""
+        start = channel.furthest(since)
+        page = await self._asked(channel, since if channel.has_lost(start) else start)
+        if page.gap and not channel.has_lost(since):
+            page = await self._asked(channel, since)
+        missed = self._up_to_cursor(channel, page)
+        if missed is None:
+            return None
+        channel.remember(missed)
+        return [message for message in missed if message.offset > since.offset]
+
+    async def _asked(self, channel: Channel, since: Position) -> Page:
+        page = await self.backend.history(channel.topic, since)
+        if page.gap and since.epoch != page.position.epoch:
+            channel.lost = Position(since.epoch, FOR_GOOD)
+        elif page.gap and since.offset < page.position.offset:
+            channel.lost = since
+        return page
 
     def _up_to_cursor(self, channel: Channel, page: Page) -> list[Message] | None:
         """The page with what has arrived here since, without what has not."""
@@ -571,6 +603,8 @@ class Hub:
         channel.seen = True
         channel.latest = None
         channel._ring = None
+        if known.epoch:
+            channel.lost = NOWHERE  # an epoch may come back, with an older history
         if not known.epoch or not channel.listeners:
             return
         logger.warning("events of topic %s are lost", escaped(channel.topic))

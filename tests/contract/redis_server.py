@@ -38,18 +38,21 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> Self:
+    def _command(self) -> list[str]:
         program = [executable(), "--port", str(self.port), "--bind", "127.0.0.1"]
         program += ["--dir", str(self._folder), "--save", "", "--loglevel", "warning"]
+        return [*program, *self._options]
+
+    def start(self) -> Self:
         self._process = subprocess.Popen(
-            [*program, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 1) as client:
                     client.sendall(b"PING\r\n")
-                    if client.recv(64).startswith(b"+PONG"):
+                    if client.recv(64).startswith((b"+PONG", b"-NOAUTH")):
                         return self
             except OSError:
                 pass
@@ -89,3 +92,32 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Sentinel(RedisServer):
+    """One who watches the primary named `name`, and is alone in deciding that it is down."""
+
+    def __init__(self, folder: Path, name: str, primary: int, *lines: str) -> None:
+        super().__init__(folder)
+        self._file = folder / "sentinel.conf"
+        self._file.write_text(
+            "\n".join(
+                [
+                    f"port {self.port}",
+                    "bind 127.0.0.1",
+                    f"dir {folder}",
+                    f"sentinel monitor {name} 127.0.0.1 {primary} 1",
+                    f"sentinel down-after-milliseconds {name} 300",
+                    f"sentinel failover-timeout {name} 5000",
+                    *lines,
+                ]
+            )
+        )
+
+    def _command(self) -> list[str]:
+        return [executable(), str(self._file), "--sentinel"]
+
+    def primary(self, name: str) -> int:
+        """The port of the one that it takes for the primary now."""
+        answer = self.send("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+        return int(answer.split(b"\r\n")[4])

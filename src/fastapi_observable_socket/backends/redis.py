@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi_observable_socket._log import failure, logger
@@ -21,6 +21,8 @@ try:
     import hiredis
     from redis.asyncio import sentinel
     from redis.asyncio.connection import ConnectionPool, parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
     from ._redis_link import Link, Lost, PushLink, drop
     from ._redis_presence import PresenceOnRedis
@@ -70,7 +72,8 @@ class RedisBackend(PresenceOnRedis):
 
     `url` is redis-py's (`redis://`, `rediss://`, `unix://`), `options` are its connection's; with
     `sentinels`, addresses as `(host, port)`, it is that of the master named `master`, found anew
-    after each loss, and `url` gives the credentials. `prefix` begins all keys and channels.
+    after each loss, and `url` gives the credentials; what the sentinels themselves ask for, such as
+    a `password`, is in `sentinel_options`. `prefix` begins all keys and channels.
 
     A restarted server may have an older history than its clients: every topic then begins a
     new epoch, so that clients are told of a gap. `incarnation_check=False` trusts the server's
@@ -88,6 +91,7 @@ class RedisBackend(PresenceOnRedis):
         prefix: str = "fos:",
         sentinels: Sequence[tuple[str, int]] = (),
         master: str = "mymaster",
+        sentinel_options: Mapping[str, Any] | None = None,
         incarnation_check: bool = True,
         command_timeout: float = COMMAND_TIMEOUT,
         probe_every: float = PROBE_EVERY,
@@ -95,8 +99,9 @@ class RedisBackend(PresenceOnRedis):
     ) -> None:
         self._url = url
         self._prefix = prefix
-        self._sentinels = list(sentinels)
+        self._sentinels = [(host, port) for host, port in sentinels]
         self._master = master
+        self._sentinel_options = dict(sentinel_options or {})
         self._options = options
         self._checks = incarnation_check
         self._timeout = command_timeout
@@ -174,6 +179,8 @@ class RedisBackend(PresenceOnRedis):
         where = await self._find_master() if self._sentinels else {}
         commands = Link(await self._opened(where), self._timeout)
         self._links.append(commands)
+        if self._sentinels and not await self._is_primary(commands):
+            raise Lost("not the primary any more")
         pushes = PushLink(await self._opened(where), self._timeout, self._pushed)
         self._links.append(pushes)
         self._incarnation = await self._which(commands, pushes)
@@ -199,14 +206,32 @@ class RedisBackend(PresenceOnRedis):
         return connection
 
     async def _find_master(self) -> dict[str, Any]:
+        """Where the sentinels say that the primary is: the first that answers is believed."""
         make: Any = sentinel.Sentinel
-        those = make(self._sentinels, socket_timeout=self._timeout)
+        bounds = {"socket_connect_timeout": self._timeout, "socket_timeout": self._timeout}
+        # Asked once: redis-py would try one that is gone for longer than we have.
+        options = {**bounds, "retry": Retry(NoBackoff(), 0), **self._sentinel_options}
+        those = make(self._sentinels, sentinel_kwargs=options)
+        # Should the first be one that keeps silent, the next attempt begins with another.
+        self._sentinels.append(self._sentinels.pop(0))
         try:
             host, port = await those.discover_master(self._master)
+            first = those.sentinels[0].connection_pool.connection_kwargs
+            self._sentinels.sort(key=lambda each: each != (first["host"], first["port"]))
             return {"host": host, "port": port}
         finally:
             for each in those.sentinels:
                 await each.aclose()
+
+    async def _is_primary(self, commands: Link) -> bool:
+        """Sentinels may speak of one that was. True where the server does not tell."""
+        try:
+            role: list[Any] = await commands.send("ROLE")
+            return bool(role[0] == b"master")
+        except hiredis.ReplyError as refused:
+            if _says(str(refused), NOT_DONE):
+                raise
+            return True
 
     async def _which(self, commands: Link, pushes: Link) -> str:
         """Which run of which server this is. Not checked where that cannot be told."""
