@@ -368,6 +368,7 @@ def test_who_comes_while_the_broker_is_away_is_found_when_it_is_back(run):
         broker = Broker()
         router = SocketRouter(backend=broker)
         async with socket(router, "ann"):
+            await router._topics.hub.ready()
             broker.go()
             async with socket(router, "bob") as client:
                 assert (await client.request("nothing")).status == 404
