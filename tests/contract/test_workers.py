@@ -77,7 +77,7 @@ def test_a_worker_killed_in_traffic_costs_its_clients_nothing(run, redis):
             assert all(f.returned == {True: 1} for f in there)
             states = await server.states(http)
             assert victim not in states
-            assert states.pop(survivor)["reads"] == reads == 1
+            assert states.pop(survivor)["reads"] == reads
             # And the one that came in its place asked once for all who came to it.
             assert [state["reads"] for state in states.values()] in ([0], [1])
 
