@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -182,6 +183,87 @@ def test_the_local_ring_spares_the_broker(hub_run):
             back = await hub.attach("t", ear, Position(start.epoch, 3))
             assert [int(m.data) for m in back.missed] == list(range(3, 10))
         assert broker.asked == []
+
+    hub_run(main)
+
+
+async def published(hub, count=20):
+    """The positions of so many events."""
+    return [(await hub.publish("t", b"%d" % n, KEEP)).position for n in range(count)]
+
+
+@asynccontextmanager
+async def fresh(broker):
+    """The hub of another process, which knows no topic yet, and its way to the same broker."""
+    way = Broker()
+    way._histories = broker._histories
+    hub = Hub(way)
+    try:
+        yield hub, way
+    finally:
+        await hub.close()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_thousand_who_come_back_cost_the_broker_one_question(together, hub_run):
+    async def main(hub, broker):
+        positions = await published(hub)
+        wanted = [random.choice(positions[5:]) for _ in range(1000)]
+        wanted[0] = positions[5]  # alone, the first cannot know of others further behind
+
+        async with fresh(broker) as (other, way):
+            if together:
+                jobs = [other.attach("t", Ear(), since) for since in wanted]
+                back = await asyncio.gather(*jobs)
+            else:
+                back = [await other.attach("t", Ear(), since) for since in wanted]
+            for since, attached in zip(wanted, back, strict=True):
+                assert attached.recovered
+                assert attached.position == positions[-1]
+                offsets = [m.offset for m in attached.missed]
+                assert offsets == list(range(since.offset + 1, len(positions) + 1))
+            assert way.asked.count("history") == 1
+
+    hub_run(main)
+
+
+def test_a_thousand_who_lost_everything_cost_the_broker_one_question(hub_run):
+    async def main(hub, broker):
+        gone = Position("another", 7)
+        async with fresh(broker) as (other, way):
+            jobs = [other.attach("t", Ear(), gone) for _ in range(1000)]
+            assert not any(attached.recovered for attached in await asyncio.gather(*jobs))
+            assert way.asked.count("history") == 1
+
+    hub_run(main)
+
+
+def test_one_who_is_too_far_behind_costs_the_others_nothing_of_what_they_missed(hub_run):
+    async def main(hub, broker):
+        positions = await published(hub, 150)  # of which 100 are kept
+        async with fresh(broker) as (other, _):
+            wanted = [positions[n] for n in (3, 140, 60, 10, 149)]
+            back = await asyncio.gather(*(other.attach("t", Ear(), since) for since in wanted))
+            assert [attached.recovered for attached in back] == [False, True, True, False, True]
+            assert [len(attached.missed) for attached in back] == [0, 9, 89, 0, 0]
+            for attached in back:
+                first = 151 - len(attached.missed)
+                assert [m.offset for m in attached.missed] == list(range(first, 151))
+
+    hub_run(main)
+
+
+def test_an_epoch_that_comes_back_is_not_taken_for_lost(hub_run):
+    async def main(hub, broker):
+        [old] = await published(hub, 1)
+        history = broker._histories.pop("t")  # as a broker that was restarted
+        await hub.attach("t", Ear())
+        assert not (await hub.attach("t", Ear(), old)).recovered
+        broker._histories["t"] = history  # and once more, with what it had saved
+        broker.go()
+        broker.come()
+        await eventually(lambda: hub._channels["t"].cursor == old)
+        assert (await hub.attach("t", Ear(), old)).recovered
 
     hub_run(main)
 
