@@ -28,10 +28,11 @@ from ._errors import (
     TooManyItems,
     of_broker,
 )
+from ._fit import serialised
 from ._flow import Flow
 from ._log import failure
 from ._plan import Plan
-from ._results import Parts, serialised, shaped
+from ._results import Parts, shaped
 from ._route import Route
 from ._session import refusal_of
 from ._signature import is_coroutine_function

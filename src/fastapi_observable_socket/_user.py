@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar, overload
 
 import msgspec
+from pydantic import TypeAdapter
 
 from ._errors import (
     CallsNotTakenError,
@@ -22,7 +23,8 @@ from ._errors import (
     SocketError,
     SocketTimeoutError,
 )
-from ._handle import checked_name, fitted, fitting, name_of, pushed
+from ._fit import fitted
+from ._handle import checked_name, fitting, name_of, pushed
 from ._hub import PATIENCE, Hub
 from ._people import Closing, Failed, Forget, Pushed, Question, Told, answers, mailbox
 from ._status import CloseCode
@@ -240,7 +242,7 @@ class User:
                 raise
             raise SocketTimeoutError(route, timeout, True) from None
         found = msgspec.json.decode(answer)
-        return found if result is None else fitted(route, result, found)
+        return found if result is None else fitted(route, TypeAdapter(result), found)
 
     def _raw(self, value: Any) -> msgspec.Raw:
         return msgspec.Raw(fitting(encode(value).decode(), self._max_bytes).encode())
