@@ -108,6 +108,7 @@ def add_to(commands: "Typer") -> None:
 
         Exit code: 0, or 2 where the application cannot be imported or has no such socket.
         """
+        del as_json
         write(as_text(contract_at(app, path, factory).as_json()), output)
 
     @group.command("check")

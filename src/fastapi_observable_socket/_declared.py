@@ -119,6 +119,27 @@ def _name_of(status: int) -> str:
         return "Error"
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorPayload:
+    """The payload of an error as it was declared, ready to be written."""
+
+    payload: Any
+
+
+def declared_detail(errors: "Mapping[int, TypeAdapter[Any]]", status: int, detail: Any) -> Any:
+    """The `detail` of an `HTTPException`; as `ErrorPayload` where it is a model, and one is
+    declared for this status. Raises `TypeError` where it is another one.
+
+    JSON as such stays a detail: any dict may pass for a model whose members have defaults.
+    """
+    if status not in errors or detail is None or isinstance(detail, (*_JSON, ErrorPayload)):
+        return detail
+    return ErrorPayload(serialised(errors[status], detail, f"the payload of a {status}"))
+
+
+_JSON = (str, int, float, list, tuple, dict)
+
+
 # --- what the server says by itself
 
 

@@ -46,16 +46,18 @@ from ._dispatch import Dispatcher
 from ._drain import RETRY_AFTER, Drain
 from ._errors import SignatureError
 from ._gate import Gate, refuse_for_now
+from ._greeting import Greeting
 from ._handle import Connections, checked_name
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
+from ._log import escaped, logger
 from ._outbox import Bounds, Budget
 from ._people import People
 from ._plan import Definition, Handler, RouteOptions
 from ._presence import Presence
 from ._route import Route
+from ._schemas import ContractError
 from ._signature import Unresolved
-from ._stream import MAX_WINDOW
 from ._subscribe import Events
 from ._topic import Topic, TopicDefinition, same_shape
 from ._topics import Topics
@@ -156,7 +158,7 @@ class SocketRouter:
             if not isinstance(text, str):
                 raise TypeError(f"{name} is a text, not {text!r}")
         self._title, self._version, self._description = title, version, description
-        self._contracts: dict[Any, Contract] = {}
+        self._hashed: tuple[tuple[int, int, int], str | None] | None = None
         self._prefix = prefix
         self._options = checked_options(prefix or "SocketRouter", options or {})
         self._ordered = ordered
@@ -191,7 +193,7 @@ class SocketRouter:
             identify,
             allow_anonymous,
             auth_timeout,
-            _greeting(self._limits, authenticate is not None),
+            Greeting(self._limits, authenticate is not None, version, self._hash),
         )
         self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
         self._drain = Drain(drain)
@@ -312,7 +314,16 @@ class SocketRouter:
                 raise SignatureError(f"topic {pattern!r}: {function!r} is no function")
             self._register_topic(
                 TopicDefinition(
-                    pattern, function, event, kept, conflate, publish, presence, names, words, errors
+                    pattern,
+                    function,
+                    event,
+                    kept,
+                    conflate,
+                    publish,
+                    presence,
+                    names,
+                    words,
+                    errors,
                 )
             )
             return function
@@ -639,19 +650,26 @@ class SocketRouter:
     def _contract(self, path: str | None = None, app: Any = None) -> Contract:
         """What is registered now; words that are not the router's own are the app's."""
         self._ready()
-        declared = self.connections.declared
+        needs = None if self._authenticator.hook is None else self._authenticator.needs_token
+        head = Head(
+            self._title or getattr(app, "title", ""),
+            self._version or getattr(app, "version", ""),
+            self._description or getattr(app, "description", ""),
+            None if needs is None else "required" if needs else "optional",
+        )
+        return contract(head, path, self._routes, self._topics, self.connections.declared)
+
+    def _hash(self) -> str | None:
+        """That of the contract now. None where it has none, which is no reason to refuse anyone."""
         # Nothing is ever taken back: as many as before are the same as before.
-        key = path, app, len(self._routes), len(self._topics.known), len(declared)
-        if key not in self._contracts:
-            needs = None if self._authenticator.hook is None else self._authenticator.needs_token
-            head = Head(
-                self._title or getattr(app, "title", ""),
-                self._version or getattr(app, "version", ""),
-                self._description or getattr(app, "description", ""),
-                None if needs is None else "required" if needs else "optional",
-            )
-            self._contracts = {key: contract(head, path, self._routes, self._topics, declared)}
-        return self._contracts[key]
+        known = len(self._routes), len(self._topics.known), len(self.connections.declared)
+        if self._hashed is None or self._hashed[0] != known:
+            try:
+                self._hashed = known, self._contract().hash
+            except (ContractError, SignatureError) as error:
+                logger.warning("there is no contract: %s", escaped(error))
+                self._hashed = known, None
+        return self._hashed[1]
 
     def __getattr__(self, name: str) -> Any:
         if name in ("routes", "_contains_router", "_get_routes_version"):
@@ -661,22 +679,6 @@ class SocketRouter:
                 "app.include_router(router.api_router('/ws'))"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-def _greeting(limits: Limits, has_tokens: bool) -> Mapping[str, Any]:
-    """What `$hello` is answered, but for what differs between connections."""
-    features = ["cancel", "timeout", "stream", "progress", "push", "calls"]
-    return {
-        "protocol": 1,
-        "features": [*features, "auth"] if has_tokens else features,
-        "heartbeat": limits.idle_timeout / 3,
-        "limits": {
-            "message_bytes": limits.max_message_bytes,
-            "in_flight": limits.max_in_flight,
-            "streams": limits.max_streams,
-            "window": MAX_WINDOW,
-        },
-    }
 
 
 def _register(made: Iterable[tuple[SocketRouter, Route]]) -> None:

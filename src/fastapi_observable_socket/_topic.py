@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 
 from fastapi import params
 from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from ._call import Call
-from ._declared import About, ErrorResponse
+from ._declared import About, ErrorResponse, declared_detail
 from ._depends import Compiler, Getter, Overrides, Step, misfit
 from ._errors import Forbidden, SignatureError
 from ._fit import serialised
@@ -208,7 +209,7 @@ class Topic:
         own.values = [None] * ask.slots
         own.hydrated, own.outgoing = path, event
         try:
-            answer = await ask.hook(own)
+            answer = await self._answer(ask.hook, own)
             inner, own.inner_stack = own.inner_stack, None
             if inner is not None:
                 await inner.aclose()
@@ -219,6 +220,14 @@ class Topic:
             own.forget_afterwards()
             async with after or AsyncExitStack(), before or AsyncExitStack():
                 raise
+
+    async def _answer(self, hook: Hook, call: Call) -> Any:
+        try:
+            return await hook(call)
+        except HTTPException as error:
+            # Under one `$sub` there are many topics: what was declared is known here alone.
+            error.detail = declared_detail(self.errors, error.status_code, error.detail)
+            raise
 
     # --- events
 
