@@ -59,6 +59,7 @@ ORDER = [
     "_asyncapi",
     "_contract",
     "_router",
+    "_subset",
     "_changes",
     "contract",
     "backends",

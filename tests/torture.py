@@ -253,16 +253,17 @@ TYPES: dict[str, Any] = {
 """Types by name. `both/<name>` takes and gives each, `only/in/<name>` and `only/out/<name>` one."""
 
 
-def router() -> SocketRouter:
-    """All of it, in every place where a type can stand."""
+def router(one_sided: bool = True) -> SocketRouter:
+    """All of it, in every place where a type can stand; without `one_sided` those routes are left
+    out that say nothing new to who reads the document alone."""
     made = SocketRouter(title="Torture", version="1.2.3", description="Hard to *write* down.")
     for name, kind in TYPES.items():
-        _both(made, name, kind)
+        _both(made, name, kind, one_sided)
     _others(made)
     return made
 
 
-def _both(made: SocketRouter, name: str, kind: Any) -> None:
+def _both(made: SocketRouter, name: str, kind: Any, one_sided: bool) -> None:
     async def both(payload):
         return payload
 
@@ -275,8 +276,9 @@ def _both(made: SocketRouter, name: str, kind: Any) -> None:
     takes.__annotations__["payload"] = kind
     gives.__annotations__["return"] = kind
     made.route(f"both/{name}")(both)
-    made.route(f"only/in/{name}")(takes)
-    made.route(f"only/out/{name}")(gives)
+    if one_sided:
+        made.route(f"only/in/{name}")(takes)
+        made.route(f"only/out/{name}")(gives)
 
 
 def _others(made: SocketRouter) -> None:

@@ -11,13 +11,14 @@ import importlib
 import json
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from ._errors import SignatureError
-from ._shown import tell
+from ._shown import show_line, tell
 from ._typed import Mistyped
-from .contract import Contract, ContractError, contract_of
+from .contract import Change, Contract, ContractError, compare, contract_of
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -75,6 +76,23 @@ def as_text(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
+def changes_since(file: Path, contract: Contract) -> list[Change]:
+    """What changed since the contract in `file`. Raises `Mistyped` where there is none."""
+    try:
+        return compare(json.loads(file.read_text(encoding="utf-8")), contract.as_json())
+    except OSError as error:
+        raise Mistyped(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise Mistyped(f"{file} is no contract, as `contract --json` writes them") from None
+
+
+def _summary(changes: list[Change]) -> str:
+    if not changes:
+        return "nothing changed"
+    breaking = sum(change.breaking for change in changes)
+    return f"{breaking} breaking, {len(changes) - breaking} harmless"
+
+
 def add_to(commands: "Typer") -> None:
     """Give the command line the command `contract`."""
     import typer
@@ -91,7 +109,10 @@ def add_to(commands: "Typer") -> None:
     path_ = typer.Option(metavar="PATH", help="Of the socket, where there are several.")
     factory_ = typer.Option("--factory", help="The attribute is a function that makes it.")
     json_ = typer.Option("--json", help="As JSON (the default).")
+    asyncapi_ = typer.Option("--asyncapi", help="As an AsyncAPI 3.0 document.")
     output_ = typer.Option("--output", "-o", metavar="FILE", help="Write here.")
+    against_ = typer.Option(metavar="FILE", help="An older contract, written by --json.")
+    changes_ = typer.Option("--json", help="Print the changes as JSON.")
 
     group = typer.Typer(cls=Group, help="Write down what a socket takes and gives.")
     commands.add_typer(group, name="contract")
@@ -102,16 +123,38 @@ def add_to(commands: "Typer") -> None:
         path: Annotated[str | None, path_] = None,
         factory: Annotated[bool, factory_] = False,
         as_json: Annotated[bool, json_] = False,
+        as_asyncapi: Annotated[bool, asyncapi_] = False,
         output: Annotated[Path | None, output_] = None,
     ) -> None:
         """Write the contract of an application. `contract check` compares it with an older one.
 
         Exit code: 0, or 2 where the application cannot be imported or has no such socket.
         """
-        del as_json
-        write(as_text(contract_at(app, path, factory).as_json()), output)
+        forms = {"--json": as_json, "--asyncapi": as_asyncapi}
+        if sum(forms.values()) > 1:
+            raise Mistyped(f"one form at a time: {' or '.join(forms)}")
+        contract = contract_at(app, path, factory)
+        document = contract.as_asyncapi() if as_asyncapi else contract.as_json()
+        write(as_text(document), output)
 
     @group.command("check")
-    def _check(app: Annotated[str, app_]) -> None:
-        """Compare the contract of an application with an older one."""
-        raise Mistyped("not there yet")
+    def _check(
+        app: Annotated[str, app_],
+        against: Annotated[Path, against_],
+        path: Annotated[str | None, path_] = None,
+        factory: Annotated[bool, factory_] = False,
+        as_json: Annotated[bool, changes_] = False,
+    ) -> None:
+        """Tell what changed since an older contract, and whom it breaks.
+
+        Exit code: 0 where nothing changed that breaks a client, 1 where something did, 2 for a
+        mistyped command, a file that is no contract, or an application that cannot be imported.
+        """
+        changes = changes_since(against, contract_at(app, path, factory))
+        if as_json:
+            write(as_text([asdict(change) for change in changes]), None)
+        else:
+            for change in changes:
+                show_line(str(change))
+            tell(_summary(changes))
+        raise SystemExit(BREAKING if any(change.breaking for change in changes) else 0)
