@@ -55,7 +55,7 @@ def _imported(app: str, factory: bool) -> Any:
             raise Mistyped(f"{module_name} has no {attribute!r}") from None
         traceback.print_exc()
         raise Mistyped(f"{app} could not be imported") from None
-    except Exception:
+    except (Exception, SystemExit):
         # Its end must not be taken for that of a check that found something.
         traceback.print_exc()
         raise Mistyped(f"{app} could not be imported") from None

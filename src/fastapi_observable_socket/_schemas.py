@@ -76,7 +76,8 @@ def _blamed(inputs: list[Wanted]) -> Iterator[str]:
 def told(place: tuple[str, ...]) -> str:
     """A place as people call it: `route 'sum': its payload`."""
     kind, name, *what = place
-    return f"{kind.removesuffix('s')} {name!r}: its {' '.join(what)}".replace("_", " ")
+    kind = {"pushes": "push"}.get(kind, kind.removesuffix("s"))
+    return f"{kind} {name!r}: its {' '.join(what).replace('_', ' ')}"
 
 
 # --- what one asks a schema

@@ -105,14 +105,17 @@ class Subset:
         theirs = list(_arms(b, self._b))
         if any(arm.is_anything for arm in theirs):
             return
-        for arm in _arms(a, self._a):
-            yield from self._in_some(arm, theirs)
+        mine = list(_arms(a, self._a))
+        for arm in mine:
+            alike = [other for other in theirs if _may_hold(other, arm)]
+            if len(mine) > 1 or len(theirs) > 1:
+                # Of a union, another arm is not this one changed.
+                alike = [other for other in alike if _same_tag(arm, other) is not False]
+            yield from self._in_some(arm, alike)
 
-    def _in_some(self, arm: _Arm, theirs: list[_Arm]) -> Iterator[Escape]:
-        alike = [other for other in theirs if _may_hold(other, arm)]
-        own = [o for o in alike if o.name == arm.name and o.name] or [
-            other for other in alike if _same_tag(arm, other)
-        ]
+    def _in_some(self, arm: _Arm, alike: list[_Arm]) -> Iterator[Escape]:
+        own = [other for other in alike if other.name and other.name == arm.name]
+        own = own or [other for other in alike if _same_tag(arm, other)]
         found = [self._in_one(arm, other) for other in own or alike]
         fitting = [escapes for escapes in found if all(e.kind == "extra" for e in escapes)]
         if fitting or len(found) == 1:
@@ -228,10 +231,13 @@ def _may_hold(other: _Arm, arm: _Arm) -> bool:
     return other.kind in ("", arm.kind) or (other.kind == "number" and arm.kind == "integer")
 
 
-def _same_tag(a: _Arm, b: _Arm) -> bool:
-    """Whether both are the same arm of a tagged union, by a member that has one value."""
+def _same_tag(a: _Arm, b: _Arm) -> bool | None:
+    """Whether both are the same arm of a tagged union, by members that have single values; None
+    where they have no such members."""
     mine, theirs = a.schema.get("properties", {}), b.schema.get("properties", {})
     tags = [n for n, s in mine.items() if "enum" in s and "enum" in theirs.get(n, {})]
+    if not tags:
+        return None
     return any({*map(as_text, mine[n]["enum"])} & {*map(as_text, theirs[n]["enum"])} for n in tags)
 
 
