@@ -7,19 +7,31 @@ Made of what is registered; no handler is run. Other rooms write it as other doc
 import copy
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from ._asyncapi import asyncapi
 from ._declared import About, Declaration, ErrorResponse
+from ._errors import SignatureError
 from ._fit import ANYTHING
+from ._log import escaped, logger
 from ._plan import Member, Shape
 from ._route import Route
-from ._schemas import INTO, OUT, Mode, Schema, Wanted, as_text, canonical, schemas_of, takes_null
+from ._schemas import (
+    INTO,
+    OUT,
+    ContractError,
+    Keys,
+    Schema,
+    Typed,
+    as_text,
+    canonical,
+    filled,
+    takes_null,
+)
 from ._signature import EMPTY
 from ._topic import Topic
 from ._wire import is_reserved
@@ -81,6 +93,58 @@ class Head:
     auth: str | None
     """None where no tokens are asked for, else "required" or "optional"."""
 
+    def __post_init__(self) -> None:
+        for name in ("title", "version", "description"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is a text, not {getattr(self, name)!r}")
+
+    def within(self, app: Any) -> "Head":
+        """With the words of an application, where there are no own ones."""
+        words = {n: getattr(self, n) or getattr(app, n, "") for n in ("title", "version")}
+        told = self.description or getattr(app, "description", "")
+        return Head(**words, description=told, auth=self.auth)
+
+
+class Contracts:
+    """The contracts of a router, as it is when they are asked for. `ready` compiles what waited
+    for its annotations."""
+
+    def __init__(
+        self,
+        head: Head,
+        routes: Mapping[str, Route],
+        topics: Collection[Topic],
+        declarations: Collection[Declaration],
+        ready: Callable[[], None],
+    ) -> None:
+        self._head = head
+        self._routes = routes
+        self._topics = topics
+        self._declarations = declarations
+        self._ready = ready
+        self._known: tuple[tuple[int, ...], str | None] | None = None
+
+    def of(self, path: str | None = None, app: Any = None) -> Contract:
+        """The contract at `path` of `app`. Raises `ContractError` and `SignatureError`."""
+        self._ready()
+        head = self._head if app is None else self._head.within(app)
+        return contract(head, path, self._routes, self._topics, self._declarations)
+
+    def hash(self) -> str | None:
+        """That of now. None where there is no contract: no reason to refuse anyone."""
+        # Nothing is ever taken back: as many as before are the same as before.
+        size = len(self._routes), len(self._topics), len(self._declarations)
+        if self._known is None or self._known[0] != size:
+            self._known = size, self._hash()
+        return self._known[1]
+
+    def _hash(self) -> str | None:
+        try:
+            return self.of().hash
+        except (ContractError, SignatureError) as error:
+            logger.warning("there is no contract: %s", escaped(error))
+            return None
+
 
 def contract(
     head: Head,
@@ -97,8 +161,7 @@ def contract(
         "pushes": {d.name: _push(d) for d in declared if not d.is_call},
         "calls": {d.name: _call(d) for d in declared if d.is_call},
     }
-    found, definitions = schemas_of(_wanted(tree, ()))
-    whole = _filled(tree, (), found)
+    whole, definitions = filled(tree)
     whole["definitions"] = definitions
     for name, route in whole["routes"].items():
         shape = routes[name].plan.shape
@@ -139,58 +202,6 @@ def _plain(name: str, value: Any) -> Any:
     if name == "parameters":
         return {parameter: canonical(schema) for parameter, schema in value.items()}
     return canonical(value) if isinstance(value, dict) else value
-
-
-# --- a tree with types in it, and one with their schemas
-
-
-@dataclass(frozen=True, slots=True)
-class _Typed:
-    """Where a schema will stand."""
-
-    mode: Mode
-    type: "TypeAdapter[Any]"
-    default: Any = EMPTY
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """Where the schema of an object will stand, of which only the members have types."""
-
-    members: Mapping[str, _Typed]
-
-
-def _wanted(node: Any, place: tuple[str, ...]) -> Iterator[Wanted]:
-    if isinstance(node, _Typed):
-        yield place, node.mode, node.type
-    for name, inner in _inside(node).items():
-        yield from _wanted(inner, (*place, name))
-
-
-def _filled(node: Any, place: tuple[str, ...], found: Mapping[tuple[str, ...], Schema]) -> Any:
-    if isinstance(node, _Typed):
-        return found[place] | _default(node)
-    inner = {n: _filled(each, (*place, n), found) for n, each in _inside(node).items()}
-    if not isinstance(node, _Keys):
-        return inner if isinstance(node, dict) else node
-    required = [n for n, typed in node.members.items() if typed.default is EMPTY]
-    schema: Schema = {"type": "object", "properties": inner}
-    return schema | ({"required": required} if required else {})
-
-
-def _inside(node: Any) -> Mapping[str, Any]:
-    if isinstance(node, _Keys):
-        return node.members
-    return node if isinstance(node, dict) else {}
-
-
-def _default(typed: _Typed) -> Schema:
-    if typed.default is EMPTY or (typed.default is None and typed.type is ANYTHING):
-        return {}
-    try:
-        return {"default": to_jsonable_python(typed.default)}
-    except PydanticSerializationError:
-        return {}
 
 
 def _is_required(shape: Shape, payload: Schema | None, definitions: Mapping[str, Schema]) -> bool:
@@ -273,13 +284,13 @@ def _errors(
     }
 
 
-def _keys(members: Sequence[Member]) -> _Keys:
-    return _Keys({member.name: _Typed(INTO, member.type, member.default) for member in members})
+def _keys(members: Sequence[Member]) -> Keys:
+    return Keys({member.name: Typed(INTO, member.type, member.default) for member in members})
 
 
-def _in(type: "TypeAdapter[Any] | None", default: Any = EMPTY) -> _Typed | None:
-    return None if type is None else _Typed(INTO, type, default)
+def _in(type: "TypeAdapter[Any] | None", default: Any = EMPTY) -> Typed | None:
+    return None if type is None else Typed(INTO, type, default)
 
 
-def _out(type: "TypeAdapter[Any] | None") -> _Typed | None:
-    return None if type is None else _Typed(OUT, type)
+def _out(type: "TypeAdapter[Any] | None") -> Typed | None:
+    return None if type is None else Typed(OUT, type)

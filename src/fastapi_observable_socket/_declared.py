@@ -207,8 +207,11 @@ class Declarations:
     def add(self, declaration: Declaration) -> None:
         self._known[declaration.is_call, declaration.name] = declaration
 
-    def __contains__(self, declaration: Declaration) -> bool:
-        return (declaration.is_call, declaration.name) in self._known
+    def __contains__(self, declaration: object) -> bool:
+        return (
+            isinstance(declaration, Declaration)
+            and (declaration.is_call, declaration.name) in self._known
+        )
 
     # --- what is held to a declaration; names that nobody declared go as they are
 

@@ -32,7 +32,7 @@ from ._clocks import Limits
 from ._compat import Serving, mark_coroutine_function, restore_add_websocket_route
 from ._compile import checked_options
 from ._connection import Shell
-from ._contract import Contract, Head, contract
+from ._contract import Contracts, Head
 from ._declared import (
     Declaration,
     Declarations,
@@ -50,13 +50,11 @@ from ._greeting import Greeting
 from ._handle import Connections, checked_name
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
-from ._log import escaped, logger
 from ._outbox import Bounds, Budget
 from ._people import People
 from ._plan import Definition, Handler, RouteOptions
 from ._presence import Presence
 from ._route import Route
-from ._schemas import ContractError
 from ._signature import Unresolved
 from ._subscribe import Events
 from ._topic import Topic, TopicDefinition, same_shape
@@ -154,11 +152,6 @@ class SocketRouter:
             raise ValueError(f"overflow is 'wait' or 'reject', not {overflow!r}")
         if max_in_flight < 1:
             raise ValueError(f"max_in_flight is at least 1, not {max_in_flight}")
-        for name, text in (("title", title), ("version", version), ("description", description)):
-            if not isinstance(text, str):
-                raise TypeError(f"{name} is a text, not {text!r}")
-        self._title, self._version, self._description = title, version, description
-        self._hashed: tuple[tuple[int, int, int], str | None] | None = None
         self._prefix = prefix
         self._options = checked_options(prefix or "SocketRouter", options or {})
         self._ordered = ordered
@@ -188,12 +181,20 @@ class SocketRouter:
         self.connections.renamed = attendance.renamed
         self._topics = Topics(hub, attendance, max_topics, max_event_bytes)
         self._people, self._post = People(hub, self.connections), Post(hub)
+        auth = "optional" if allow_anonymous else "required"
+        self._contracts = Contracts(
+            Head(title, version, description, None if authenticate is None else auth),
+            self._routes,
+            self._topics,
+            self.connections.declared,
+            self._ready,
+        )
         self._authenticator = Authenticator(
             authenticate,
             identify,
             allow_anonymous,
             auth_timeout,
-            Greeting(self._limits, authenticate is not None, version, self._hash),
+            Greeting(self._limits, authenticate is not None, version, self._contracts.hash),
         )
         self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
         self._drain = Drain(drain)
@@ -646,30 +647,6 @@ class SocketRouter:
             except Unresolved as error:
                 raise SignatureError(f"authenticate: {error}") from error
             self._unready = False
-
-    def _contract(self, path: str | None = None, app: Any = None) -> Contract:
-        """What is registered now; words that are not the router's own are the app's."""
-        self._ready()
-        needs = None if self._authenticator.hook is None else self._authenticator.needs_token
-        head = Head(
-            self._title or getattr(app, "title", ""),
-            self._version or getattr(app, "version", ""),
-            self._description or getattr(app, "description", ""),
-            None if needs is None else "required" if needs else "optional",
-        )
-        return contract(head, path, self._routes, self._topics, self.connections.declared)
-
-    def _hash(self) -> str | None:
-        """That of the contract now. None where it has none, which is no reason to refuse anyone."""
-        # Nothing is ever taken back: as many as before are the same as before.
-        known = len(self._routes), len(self._topics.known), len(self.connections.declared)
-        if self._hashed is None or self._hashed[0] != known:
-            try:
-                self._hashed = known, self._contract().hash
-            except (ContractError, SignatureError) as error:
-                logger.warning("there is no contract: %s", escaped(error))
-                self._hashed = known, None
-        return self._hashed[1]
 
     def __getattr__(self, name: str) -> Any:
         if name in ("routes", "_contains_router", "_get_routes_version"):

@@ -6,10 +6,15 @@ Also what one asks a finished schema. Knows types and schemas, not what they are
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from ._fit import ANYTHING
+from ._signature import EMPTY
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -78,6 +83,65 @@ def told(place: tuple[str, ...]) -> str:
     kind, name, *what = place
     kind = {"pushes": "push"}.get(kind, kind.removesuffix("s"))
     return f"{kind} {name!r}: its {' '.join(what).replace('_', ' ')}"
+
+
+# --- a tree with types in it, and one with their schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Where a schema will stand."""
+
+    mode: Mode
+    type: "TypeAdapter[Any]"
+    default: Any = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where the schema of an object will stand, of which only the members have types."""
+
+    members: Mapping[str, Typed]
+
+
+def filled(tree: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Schema]]:
+    """The tree with a schema in place of each type, and the definitions that they refer to as
+    `#/definitions/X`. Raises `ContractError`, which names all places whose types have none."""
+    found, definitions = schemas_of(_wanted(tree, ()))
+    return _filled_in(tree, (), found), definitions
+
+
+def _wanted(node: Any, place: tuple[str, ...]) -> Iterator[Wanted]:
+    if isinstance(node, Typed):
+        yield place, node.mode, node.type
+    for name, inner in _inside(node).items():
+        yield from _wanted(inner, (*place, name))
+
+
+def _filled_in(node: Any, place: tuple[str, ...], found: Mapping[tuple[str, ...], Schema]) -> Any:
+    if isinstance(node, Typed):
+        return found[place] | _default(node)
+    inner = {n: _filled_in(each, (*place, n), found) for n, each in _inside(node).items()}
+    if not isinstance(node, Keys):
+        return inner if isinstance(node, dict) else node
+    required = [n for n, typed in node.members.items() if typed.default is EMPTY]
+    schema: Schema = {"type": "object", "properties": inner}
+    return schema | ({"required": required} if required else {})
+
+
+def _inside(node: Any) -> Mapping[str, Any]:
+    if isinstance(node, Keys):
+        return node.members
+    return node if isinstance(node, dict) else {}
+
+
+def _default(typed: Typed) -> Schema:
+    if typed.default is EMPTY or (typed.default is None and typed.type is ANYTHING):
+        return {}
+    try:
+        return {"default": to_jsonable_python(typed.default)}
+    except PydanticSerializationError:
+        return {}
 
 
 # --- what one asks a schema

@@ -333,6 +333,12 @@ class Topics:
     def __iter__(self) -> Iterator[Topic]:
         return iter(self.known.values())
 
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def __contains__(self, topic: object) -> bool:
+        return topic in self.known.values()
+
 
 def event_frame(message: Message) -> str:
     """`{"uuid": "#<topic>", "route": "<topic>", "headers": {"$epoch", "$offset"}, "payload"}`."""

@@ -32,7 +32,7 @@ def contract_of(app: Any, path: str | None = None) -> Contract:
     still not defined.
     """
     if isinstance(app, SocketRouter):
-        return app._contract(path)
+        return app._contracts.of(path)
     found = sockets_of(app)
     if path is None and len({id(router) for router in found.values()}) == 1:
         path = next(iter(found))
@@ -46,7 +46,7 @@ def contract_of(app: Any, path: str | None = None) -> Contract:
     if path not in found:
         known = ", ".join(found) or "none"
         raise LookupError(f"there is no socket at {path!r}; known are: {known}")
-    return found[path]._contract(path, app)
+    return found[path]._contracts.of(path, app)
 
 
 def sockets_of(app: Any) -> dict[str, SocketRouter]:
