@@ -47,7 +47,7 @@ async def orders(order: int) -> bool:
 router.topic("t", idempotent=True)  # type: ignore[call-arg]
 router.pushes("news", list[NotFound], summary="News")
 router.calls("confirm", payload=NotFound, result=bool | None)
-router.calls("confirm", NotFound)  # type: ignore[misc]
+router.calls("confirm", NotFound)  # type: ignore[call-arg]
 
 
 async def use(connection: Connection, app: Any) -> None:
