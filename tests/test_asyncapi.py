@@ -104,6 +104,13 @@ def test_topics_are_channels_of_their_own(document):
     assert directions == {"subscribe": "receive", "event": "send", "publish": "receive"}
 
 
+def test_who_listens_is_a_topic_too(document):
+    channel = document["channels"]["topic.rooms_room_presence"]
+    assert (channel["address"], list(channel["parameters"])) == ("rooms/{room}/@presence", ["room"])
+    event = channel["messages"]["event"]["payload"]["properties"]["payload"]
+    assert list(event["properties"]) == ["event", "user_id", "sockets", "since"]
+
+
 def test_what_the_server_says_by_itself_is_sent_and_calls_have_replies(document):
     assert document["operations"]["push.news"]["action"] == "send"
     assert "reply" not in document["operations"]["push.news"]

@@ -296,6 +296,15 @@ TOPICS = [
         ["published event needs a member 'b' now, which is new"],
         ["event has a member 'b' now"],
     ),
+    (allowed, {}, allowed, {"presence": True}, [], ["one can know now who listens"]),
+    (
+        allowed,
+        {"presence": True},
+        allowed,
+        {},
+        ["one cannot know any more who listens"],
+        [],
+    ),
     (
         text_order,
         {},

@@ -277,7 +277,13 @@ def test_a_model_of_an_error_that_pydantic_does_not_know_is_refused():
 def test_a_topic_has_parameters_events_and_perhaps_a_state():
     router = SocketRouter()
 
-    @router.topic("orders/{order}/{rest:path}", event=Item, publish=True, responses={404: Lost})
+    @router.topic(
+        "orders/{order}/{rest:path}",
+        event=Item,
+        publish=True,
+        presence=True,
+        responses={404: Lost},
+    )
     def orders(order: int) -> Item: ...
 
     @router.topic("news", keep=False, summary="News", tags=["t"])
@@ -289,6 +295,7 @@ def test_a_topic_has_parameters_events_and_perhaps_a_state():
     assert orders_said["event"] == orders_said["snapshot"] == {"$ref": "#/definitions/Item-Output"}
     assert orders_said["publish_event"] == {"$ref": "#/definitions/Item-Input"}
     assert (orders_said["publish"], orders_said["kept"]) == (True, True)
+    assert (orders_said["presence"], topics["news"]["presence"]) == (True, False)
     assert orders_said["errors"].keys() == {"404"}
     said = topics["news"]
     assert (said["event"], said["snapshot"], said["publish"], said["kept"]) == (
@@ -491,7 +498,7 @@ def test_a_value_more_or_a_bound_more_is_another_hash():
 
 def test_the_hash_is_the_same_in_each_process_and_on_each_version(torture):
     """Pythons and pydantics of all environments that run this have to agree."""
-    assert contract_of(torture.router()).hash == "ae351b82ddb82a99"
+    assert contract_of(torture.router()).hash == "1a4a7f1c8a2882ee"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "fastapi_observable_socket"),
@@ -503,7 +510,7 @@ def test_the_hash_is_the_same_in_each_process_and_on_each_version(torture):
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout)["hash"] == "ae351b82ddb82a99"
+    assert json.loads(done.stdout)["hash"] == "1a4a7f1c8a2882ee"
 
 
 def test_definitions_have_names_that_stay(torture):

@@ -349,6 +349,38 @@ def test_a_result_that_was_not_declared_does_not_count_and_one_that_is_asked_for
     run(main())
 
 
+def test_users_are_told_and_asked_as_single_sockets_are(run):
+    async def main():
+        router, _ = asking()
+        router.pushes("news", Article)
+        heard: list[Any] = []
+
+        async def answer(payload):
+            heard.append(payload)
+            return {"on": "2020-01-02"} if payload["title"] == "good" else {"on": 3}
+
+        async with SocketTestClient(router, scope={"user": "ann"}) as client:
+            await client.hello()
+            client.handle("confirm", answer)
+            user = router.user("ann")
+            await user.push("news", {"title": "a", "secret": 1})
+            assert (await client.receive())["payload"] == {"title": "a", "on": "2020-01-02"}
+            verdict = await user.call("confirm", {"title": "good", "secret": 1})
+            assert verdict == Verdict(on=datetime.date(2020, 1, 2))
+            assert heard == [{"title": "good", "on": "2020-01-02"}]
+            assert await user.call("confirm", {"title": "good"}, result=dict) == {
+                "on": "2020-01-02"
+            }
+            with pytest.raises(MisfitError):
+                await user.call("confirm", {"title": "bad"})
+            for send in (user.push("news", {}), user.call("confirm", {}), user.call("refresh", 1)):
+                with pytest.raises(TypeError, match="does not fit its type"):
+                    await send
+        await router.aclose()
+
+    run(main())
+
+
 # --- declaring
 
 

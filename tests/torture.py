@@ -335,6 +335,10 @@ def _others(made: SocketRouter) -> None:
         """What happens to an order."""
         return Page[Cat](items=[])
 
+    @made.topic("rooms/{room}", presence=True)
+    async def rooms(room: str) -> bool:
+        return True
+
     @made.topic("news", event=Pet, keep=False, deprecated=True, summary="News", description="All")
     async def news() -> bool:
         return True

@@ -34,6 +34,30 @@ PROTOCOL: Mapping[str, Schema] = {
     },
 }
 
+MEMBER: Schema = {
+    "user_id": {"type": ["string", "null"]},
+    "sockets": {"type": "integer"},
+    "since": {"type": "number", "description": "Seconds since 1970."},
+}
+CHANGE: Schema = {"event": {"enum": ["join", "leave"]}, **MEMBER}
+
+
+def _object(members: Mapping[str, Schema], required: "int | list[str]") -> Schema:
+    """An object of these members; `required` are named, or so many of the first."""
+    names = [*members][:required] if isinstance(required, int) else required
+    schema: Schema = {"type": "object", "properties": dict(members)}
+    return schema | ({"required": names} if names else {})
+
+
+PRESENCE: Mapping[str, Any] = {
+    "summary": "Who listens",
+    "description": "",
+    "event": _object(CHANGE, 4),
+    "snapshot": {"type": "array", "items": _object(MEMBER, 3)},
+    "publish": False,
+}
+"""What the topic of those who listen to a topic has of its own."""
+
 TOKEN: Document = {
     "type": "apiKey",
     "in": "password",
@@ -68,6 +92,8 @@ class _Writer:
             self._route(name, route)
         for pattern, topic in contract["topics"].items():
             self._topic(pattern, topic)
+            if topic["presence"]:
+                self._topic(f"{pattern}/@presence", {**topic, **PRESENCE})
         for name, push in contract["pushes"].items():
             self._push(name, push)
         for name, call in contract["calls"].items():
@@ -277,13 +303,6 @@ def _joined(topic: Mapping[str, Any]) -> Document:
     if topic["snapshot"] is not None:
         members["snapshot"] = topic["snapshot"]
     return _answer(200, "It is listened to", _object(members, 4))
-
-
-def _object(members: Mapping[str, Schema], required: "int | list[str]") -> Schema:
-    """An object of these members; `required` are named, or so many of the first."""
-    names = [*members][:required] if isinstance(required, int) else required
-    schema: Schema = {"type": "object", "properties": dict(members)}
-    return schema | ({"required": names} if names else {})
 
 
 def _payload(schema: Any) -> Schema:

@@ -158,6 +158,10 @@ class _Comparison:
         elif old["publish"] or new["publish"]:
             may = "may now" if new["publish"] else "may no longer"
             yield Change(old["publish"], where, f"clients {may} publish")
+        if old["presence"] != new["presence"]:
+            gone = "one cannot know any more who listens"
+            what = "one can know now who listens" if new["presence"] else gone
+            yield Change(old["presence"], where, what)
         if old["kept"] and not new["kept"]:
             yield Change(False, where, "events are no longer kept for those who come back")
         yield from self._errors(where, old["errors"], new["errors"])

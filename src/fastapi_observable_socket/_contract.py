@@ -43,7 +43,7 @@ TYPES: Mapping[str, tuple[str, ...]] = {
         *("kind", "payload", "payload_required", "headers", "result", "item", "progress"),
         "errors",
     ),
-    "topics": ("parameters", "event", "snapshot", "publish", "publish_event", "errors"),
+    "topics": ("parameters", "event", "snapshot", "publish", "publish_event", "presence", "errors"),
     "pushes": ("payload",),
     "calls": ("payload", "result"),
 }
@@ -249,6 +249,7 @@ def _topic(topic: Topic) -> dict[str, Any]:
         "publish": publishes,
         **({"publish_event": _in(events)} if publishes else {}),
         "kept": topic.keep is not None,
+        "presence": topic.presence,
         "errors": _errors(definition.responses, topic.errors),
     }
 

@@ -8,7 +8,7 @@ Whoever pushes or calls asks here what its payload is held to. Nothing is sent f
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -143,6 +143,9 @@ _JSON = (str, int, float, list, tuple, dict)
 # --- what the server says by itself
 
 
+Said = Literal["push", "call"]
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """A push or a call of the server. `payload` and `result` are types, None for nothing."""
@@ -201,8 +204,8 @@ class Declarations:
     def __len__(self) -> int:
         return len(self._known)
 
-    def knows_push(self, name: str) -> bool:
-        return (False, name) in self._known
+    def knows(self, kind: Said, name: str) -> bool:
+        return (kind == "call", name) in self._known
 
     def add(self, declaration: Declaration) -> None:
         self._known[declaration.is_call, declaration.name] = declaration
@@ -224,9 +227,11 @@ class Declarations:
         """The payload of a call, as that of a push."""
         return self._outgoing(True, name, payload)
 
-    def answered(self, name: str, payload: Any) -> Any:
-        """What the client answered to a call, as the result that was declared. Raises
+    def answered(self, name: str, payload: Any, result: Any = None) -> Any:
+        """What the client answered to a call: as a `result`, or else as it was declared. Raises
         `MisfitError`."""
+        if result is not None:
+            return fitted(name, TypeAdapter(result), payload)
         if (True, name) not in self._known:
             return payload
         fits = self._types_of(True, name)[1]

@@ -11,10 +11,9 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar, overload
 
-from pydantic import TypeAdapter
 from starlette.websockets import WebSocket
 
-from ._declared import Declarations
+from ._declared import Declarations, Said
 from ._errors import (
     CallsNotTakenError,
     ConnectionLostError,
@@ -22,7 +21,6 @@ from ._errors import (
     ResponseTooLarge,
     SocketTimeoutError,
 )
-from ._fit import fitted
 from ._outbox import Outbox
 from ._status import CloseCode
 from ._wire import (
@@ -168,6 +166,13 @@ class Connection:
         """
         checked_name(route)
         payload = self._declared.called(route, payload)
+        answer = await self.ask(route, payload, headers=headers, timeout=timeout)
+        return self._declared.answered(route, answer, result)
+
+    async def ask(
+        self, route: str, payload: Any, *, headers: Header | None, timeout: float | None
+    ) -> Any:
+        """As `call`, with payload and answer as they are."""
         if self.closed is not None:
             raise ConnectionLostError(False, *self.closed)
         if not self.takes_calls:
@@ -175,9 +180,7 @@ class Connection:
         response = await self._answer(route, payload, headers or {}, timeout)
         if not response.ok:
             raise ResponseError(route, response.status, response.headers or {}, response.payload)
-        if result is None:
-            return self._declared.answered(route, response.payload)
-        return fitted(route, TypeAdapter(result), response.payload)
+        return response.payload
 
     async def _answer(
         self, route: str, payload: Any, headers: Header, timeout: float | None
@@ -267,7 +270,7 @@ class Connections:
 
         Raises as `Connection.push` does.
         """
-        text = pushed(route, payload, headers, self._max_bytes, self._declared_in(route))
+        text = pushed(route, payload, headers, self._max_bytes, self.declared_for("push", route))
         peers = list(self) if user_id is None else self.of(user_id)
         for connection in peers:
             connection._push(text)
@@ -303,9 +306,9 @@ class Connections:
             del self._users[name]
             self.went(name)
 
-    def _declared_in(self, route: str) -> Declarations:
-        """Those that know this push: of this router, or of one that includes it."""
-        known = (each.declared for each in self._all() if each.declared.knows_push(route))
+    def declared_for(self, kind: Said, route: str) -> Declarations:
+        """Those that know this name: of this router, or of one that includes it."""
+        known = (each.declared for each in self._all() if each.declared.knows(kind, route))
         return next(known, self.declared)
 
     def within(self, around: "Connections") -> None:

@@ -445,7 +445,8 @@ class SocketRouter:
         """One user, on whichever worker their sockets are: `await router.user("ann").push(...)`,
         `.call(...)`, `.close(...)`. See `User`."""
         roots = dict.fromkeys(router for router, _ in self._roots(""))
-        return User([router._post for router in roots], user_id, self._limits.max_pushed)
+        posts, limit = [router._post for router in roots], self._limits.max_pushed
+        return User(posts, user_id, limit, self.connections.declared_for)
 
     def _roots(self, topic: str) -> "Iterator[tuple[SocketRouter, str]]":
         """The routers that are mounted, and what they call `topic`."""
