@@ -7,7 +7,7 @@ Everything that must hold, by one command on a fresh machine: `python3 scripts/t
     test.py check     lint and types
     test.py fast      the quick tests, on one Python and the newest FastAPI
 
-Needs Python with venv and, for the npm package and pyright, Node 20 and npm. Virtual
+Needs Python with venv and, for the npm package, AsyncAPI and pyright, Node 20 and npm. Virtual
 environments are kept in .venvs/ and made anew only when what they hold changed.
 """
 
@@ -54,6 +54,7 @@ def main(what: str) -> None:
     if what == "fast":
         run_tests(pythons[version], version, "newest", NEWEST, wheel, bursts=False)
         return
+    ensure_asyncapi_checker()
     run_tests(pythons[version], version, "floor", FLOOR, wheel, bursts=False)
     for version in sorted(pythons):
         # Bursts of load tell the same on every Python: the oldest and the newest bear them.
@@ -211,6 +212,17 @@ def ensure_redis() -> None:
     if not can_install():
         stop("the tests of topics need Redis: install it (Debian: apt-get install redis-server)")
     apt_get("redis-server")
+
+
+def ensure_asyncapi_checker() -> None:
+    """The official parser; from here on a test that does without it fails."""
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            stop(f"the tests of AsyncAPI documents need {tool}: install Node 20")
+    step("AsyncAPI checker")
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    run(command, cwd=ROOT / "tests" / "asyncapi")
+    os.environ["FOS_REQUIRE_ASYNCAPI"] = "1"
 
 
 def can_install() -> bool:

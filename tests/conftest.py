@@ -1,8 +1,23 @@
 import asyncio
+import importlib.util
+import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def torture() -> ModuleType:
+    """`torture.py`, imported under its name: tests are no package."""
+    spec = importlib.util.spec_from_file_location("torture", Path(__file__).parent / "torture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["torture"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

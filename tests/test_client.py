@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fastapi_observable_socket.client import (
     ConnectionLostError,
+    Contract,
     End,
     QueueFullError,
     ResponseError,
@@ -788,6 +789,44 @@ def test_an_auth_that_hangs_is_bounded(run: Run):
                 await connect(
                     peer.url, auth=asyncio.Event().wait, connect_timeout=0.05, max_attempts=1
                 )
+
+    run(main())
+
+
+@pytest.mark.parametrize("compatible", [True, False])
+def test_a_client_says_what_it_was_built_for_and_is_told_whether_that_fits(
+    run: Run, caplog: pytest.LogCaptureFixture, compatible: bool
+):
+    built_for = {"version": "1.0", "hash": "0123"}
+
+    async def hello(_: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        assert frame["payload"]["contract"] == built_for
+        said = {"version": "2.0", "hash": "4567", "compatible": compatible}
+        await say(ws, uuid=frame["uuid"], status=200, payload={"protocol": 1, "contract": said})
+
+    async def main() -> None:
+        async with talking(knows(_hello=hello), contract=built_for) as (socket, _):
+            assert await socket.call("echo", 1) == 1
+            assert socket.session is not None
+            assert socket.session.contract == Contract("2.0", "4567", compatible)
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    told = [r.getMessage() for r in caplog.records if "contract is now 2.0" in r.getMessage()]
+    assert len(told) == (0 if compatible else 1)
+
+
+def test_a_client_that_was_built_for_nothing_says_nothing(run: Run):
+    async def hello(_: Peer, ws: ServerConnection, frame: dict[str, Any]) -> None:
+        assert "contract" not in frame["payload"]
+        said = {"version": None, "hash": None}
+        await say(ws, uuid=frame["uuid"], status=200, payload={"protocol": 1, "contract": said})
+
+    async def main() -> None:
+        async with talking(knows(_hello=hello)) as (socket, _):
+            assert await socket.call("echo", 1) == 1
+            assert socket.session is not None
+            assert socket.session.contract == Contract()
 
     run(main())
 

@@ -316,6 +316,19 @@ def test_a_refusal_ends_the_one_that_was_refused(run: Run):
     run(main())
 
 
+def test_a_refusal_that_was_declared_has_the_payload_that_was_declared(run: Run):
+    async def main() -> None:
+        server = Server()
+        (entering,) = await enters(server, server.subscribe("mine"))
+        payload = {"message": "no order 3", "id": 3}
+        server.answer([{"topic": "mine", "status": 404, "code": "refused", "payload": payload}])
+        with pytest.raises(ResponseError, match="no order 3") as error:
+            await entering
+        assert (error.value.status, error.value.payload) == (404, payload)
+
+    run(main())
+
+
 def test_a_server_without_topics_is_told_as_such(run: Run):
     async def main() -> None:
         server = Server()

@@ -53,6 +53,7 @@ def test_hello_tells_what_the_server_can_do(run):
             session = answer.payload.pop("session")
             assert isinstance(session, str)
             assert len(session) >= 12
+            assert answer.payload.pop("contract").keys() == {"version", "hash"}
             assert answer.payload == {
                 "protocol": 1,
                 "features": ["cancel", "timeout", "stream", "progress", "push", "calls"],

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
+from ._contracts import add_to
 from ._errors import ConnectionLostError, ResponseError, SocketError, SocketTimeoutError
 from ._shown import Away, away, read_frame, show, show_line, tell, tell_json, tell_status
 from ._typed import (
@@ -363,6 +364,7 @@ def commands() -> "Typer":
         except KeyboardInterrupt:
             raise SystemExit(0) from None
 
+    add_to(app)
     return app
 
 

@@ -8,9 +8,10 @@ told here, at import. Nothing of the user's is run.
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import deepcopy
 from operator import attrgetter
+from types import NoneType
 from typing import Any, NoReturn, get_args, get_origin
 
 from fastapi import params
@@ -23,8 +24,9 @@ from starlette.websockets import WebSocket
 from ._call import Call
 from ._depends import Compiler, Getter, Overrides, Step, cached, misfit
 from ._errors import SignatureError
+from ._fit import ANYTHING
 from ._handle import Connection
-from ._plan import Definition, Hook, Plan, RouteOptions
+from ._plan import Definition, Hook, Member, Plan, RouteOptions, Shape
 from ._results import items_of, meaning_of
 from ._signature import (
     EMPTY,
@@ -87,6 +89,9 @@ class _HandlerCompiler:
         self.takes_payload = False
         self.takes_tasks = False
         self.validate: Callable[[Call], Any] | None = None
+        self.payload_type: TypeAdapter[Any] | None = None
+        self.payload_default: Any = EMPTY
+        self.members: list[Member] = []
         options = [checked_options(definition.name, o) for o in definition.options]
         self.data_checks = [self.hook("data_check", f) for f in _all(options, "data_check")]
         self.accesses = [self.hook("access", f) for f in _all(options, "access")]
@@ -109,6 +114,11 @@ class _HandlerCompiler:
         is_async = is_coroutine_function(self.handler)
         hooks = [*self.data_checks, *self.accesses, self.hydrate, dehydrate]
         invoke = self.invocation(positional, keywords, dynamic)
+        errors = {
+            status: self.serialiser(response.model, self.handler)
+            for status, response in self.definition.responses.items()
+            if response.model is not None
+        }
         return Plan(
             invoke=_in_threads(invoke) if is_sync_stream else invoke,
             is_async=is_async,
@@ -128,7 +138,42 @@ class _HandlerCompiler:
             item=item,
             # A failed call forgets its background tasks, and a plain one has nothing to forget.
             is_plain=is_async and not (any(hooks) or self.steps or self.takes_tasks),
+            errors=errors,
+            shape=self.shape(
+                result, item or ANYTHING if is_stream else None, dynamic or any(hooks[:-1])
+            ),
         )
+
+    def shape(
+        self,
+        result: "TypeAdapter[Any] | None",
+        item: "TypeAdapter[Any] | None",
+        reads_message: bool,
+    ) -> Shape:
+        """What the contract is told. `reads_message`: a hook may look at the payload."""
+        payload = self.payload_type
+        if payload is None and (reads_message or self.dependencies.reads_message):
+            payload, self.payload_default = ANYTHING, None
+        return Shape(
+            payload=payload,
+            default=self.payload_default,
+            members=self.members,
+            headers=[Member(n, *found) for n, found in self.dependencies.headers.items()],
+            result=None if self.returns_nothing() else result or ANYTHING,
+            item=item,
+            progress=self.dependencies.progress,
+        )
+
+    def returns_nothing(self) -> bool:
+        kind = returned(self.handler, self.definition.names)
+        if is_async_generator_function(self.handler):
+            return True
+        if is_generator_function(self.handler):
+            # Only a Generator says what it returns; others promise to be walked through.
+            return get_origin(kind) is not Generator or get_args(kind)[2:] in ((), (NoneType,))
+        if self.dehydrate_function is not None:
+            kind = returned(self.dehydrate_function, self.definition.names)
+        return kind in (None, NoneType)
 
     def fail(self, name: str | None, why: str, function: Any = None) -> NoReturn:
         where = f"{describe(function or self.handler)}()"
@@ -263,6 +308,8 @@ class _HandlerCompiler:
         getter = self.dependencies.common(p, self.handler)
         if getter is not None or p.name == "payload" or p.name not in RESERVED:
             return getter
+        if p.name == "message":
+            self.dependencies.reads_message = True
         if p.name in ("ws", "websocket"):
             self.takes_socket = True
         elif p.name == "message" and self.hydrate is None and not _is_dict_like(p):
@@ -305,8 +352,10 @@ class _HandlerCompiler:
     def payload(self, p: Parameter) -> Getter:
         """The whole payload, validated where it has a type."""
         self.takes_payload = True
+        self.payload_type, self.payload_default = ANYTHING, p.default
         if _is_any(p):
             default = p.default
+            self.payload_default = None if default is EMPTY else default
             if default is EMPTY or default is None:
                 return RESERVED["payload"]
             return lambda call: deepcopy(default) if call.payload is None else call.payload
@@ -317,6 +366,7 @@ class _HandlerCompiler:
                 f"has the type {p.base!r}, for which pydantic knows no schema: give it one, or "
                 "fill it by a hook (hydrate) or Depends",
             )
+        self.payload_type = fits
         self.validate = _validator(fits, p.default)
         return attrgetter("validated")
 
@@ -344,14 +394,17 @@ class _HandlerCompiler:
                     "has no type: annotate it (it is then a key of the payload), mark it with "
                     "Depends, or take `payload`",
                 )
-            if adapter(p.annotation) is None:
+            fits = adapter(p.annotation)
+            if fits is None:
                 self.fail(p.name, f"has the type {p.base!r}, for which pydantic knows no schema")
             default = ... if p.default is EMPTY else p.default
             # The field's own name is ours: "json" or "_id" would upset pydantic.
             alias = getattr(p.marker, "alias", None) or p.name
             fields[f"f{number}"] = (p.annotation, Field(default, alias=alias))
+            self.members.append(Member(alias, fits, p.default))
         model = create_model("Payload", **fields)
-        self.validate = _validator(TypeAdapter(model), EMPTY, empty_object=True)
+        self.payload_type = TypeAdapter(model)
+        self.validate = _validator(self.payload_type, EMPTY, empty_object=True)
         return {p.name: _attribute(f"f{number}") for number, p in enumerate(left)}
 
     def invocation(

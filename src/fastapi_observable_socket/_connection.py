@@ -119,7 +119,12 @@ class Shell:
         self._open = connections
         self._leave_topics = leave_topics
         self._handle = Connection(
-            ws, self._outbox, self._end_for_sure, self._wait_for_client, limits.max_pushed
+            ws,
+            self._outbox,
+            self._end_for_sure,
+            self._wait_for_client,
+            limits.max_pushed,
+            connections.declared,
         )
         self._shared = Shared(ws, self._handle, self._put_in_turn, limits.max_response_bytes)
         self._identity = Identity(authenticator, self._shared, self._end_session)

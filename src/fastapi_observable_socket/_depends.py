@@ -29,6 +29,7 @@ from starlette.websockets import WebSocket
 
 from ._call import Call, Shared
 from ._errors import BadRequest, SignatureError
+from ._fit import ANYTHING
 from ._handle import Connection
 from ._signature import (
     EMPTY,
@@ -153,6 +154,11 @@ class Compiler:
         self._known: dict[Any, int] = {}
         self._scoped: dict[Any, bool] = {}
         self._path: list[Any] = []
+        self.reads_message = False
+        """Whether something takes the message as a whole, and so perhaps its payload."""
+        self.headers: dict[str, tuple[TypeAdapter[Any], Any]] = {}
+        """The message's headers that are asked for: their types and defaults."""
+        self.progress: TypeAdapter[Any] | None = None
 
     def dependency(
         self, parameter: Parameter, owner: Any, steps: list[Step], scopes: tuple[str, ...] = ()
@@ -269,7 +275,7 @@ class Compiler:
         if isinstance(p.marker, params.Param):
             return self._handshake(p, p.marker, function)
         if isinstance(p.marker, MessageHeader):
-            return self._message_bound(p, function, message_header(p, p.marker))
+            return self._message_bound(p, function, self._message_header(p, p.marker))
         if isinstance(p.marker, Cached):
             return self._message_bound(p, function, cached(p, describe(function)))
         if isinstance(p.marker, params.Body):
@@ -283,15 +289,18 @@ class Compiler:
         if p.is_a(BackgroundTasks):
             return self._message_bound(p, function, lambda call: call.tasks)
         if p.is_a(MessageData):
+            self.reads_message = True
             return self._message_bound(p, function, lambda call: call.message)
         if p.is_a(Request):
+            self.reads_message = True
             return self._message_bound(p, function, lambda call: call.request)
         if p.is_a(Connection):
             return lambda call: call.shared.connection
         if p.is_a(Call):
+            self.reads_message = True
             return self._message_bound(p, function, lambda call: call)
-        if p.is_a(Progress):
-            return self._message_bound(p, function, Progress)
+        if p.is_a(Progress) or get_origin(p.base) is Progress:
+            return self._message_bound(p, function, self._progress(p, function))
         if p.is_a(HTTPResponse):
             self._fail(function, p, "asks for an HTTP Response: a message has none, return a Reply")
         return None
@@ -304,6 +313,20 @@ class Compiler:
                 "depends on a message, and PerConnection outlives it: use Depends",
             )
         return getter
+
+    def _message_header(self, p: Parameter, marker: MessageHeader) -> Getter:
+        name = marker.name or p.name.replace("_", "-")
+        fits = adapter(Any if p.annotation is EMPTY else p.annotation) or ANYTHING
+        self.headers.setdefault(name, (fits, p.default))
+        return message_header(name, fits, p.default)
+
+    def _progress(self, p: Parameter, function: Any) -> Getter:
+        kind = (*get_args(p.base), Any)[0]
+        fits = ANYTHING if kind is Any else adapter(kind)
+        if fits is None:
+            self._fail(function, p, f"tells of {kind!r}, which pydantic cannot serialise")
+        self.progress = fits
+        return lambda call: Progress(call, fits)
 
     def _handshake(self, p: Parameter, marker: params.Param, function: Any) -> Getter:
         fits = adapter(Any if p.annotation is EMPTY else p.annotation)
@@ -348,12 +371,9 @@ def _warn_of_unknown(marker: params.Depends) -> None:
 # --- where values come from
 
 
-def message_header(p: Parameter, marker: MessageHeader) -> Getter:
-    name = marker.name or p.name.replace("_", "-")
-    fits = adapter(Any if p.annotation is EMPTY else p.annotation) or TypeAdapter(Any)
-
+def message_header(name: str, fits: "TypeAdapter[Any]", default: Any) -> Getter:
     def get(call: Call) -> Any:
-        return fitted(fits, call.headers.get(name, EMPTY), ("headers", name), p.default)
+        return fitted(fits, call.headers.get(name, EMPTY), ("headers", name), default)
 
     return get
 

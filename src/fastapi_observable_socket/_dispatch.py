@@ -16,6 +16,7 @@ from fastapi.exceptions import WebSocketException
 from starlette.exceptions import HTTPException
 
 from ._call import Call
+from ._declared import ErrorPayload, declared_detail
 from ._depends import solve
 from ._errors import (
     Cancelled,
@@ -28,10 +29,11 @@ from ._errors import (
     TooManyItems,
     of_broker,
 )
+from ._fit import serialised
 from ._flow import Flow
 from ._log import failure
 from ._plan import Plan
-from ._results import Parts, serialised, shaped
+from ._results import Parts, shaped
 from ._route import Route
 from ._session import refusal_of
 from ._signature import is_coroutine_function
@@ -74,6 +76,8 @@ class Dispatcher:
                 status, headers, payload = shaped(plan, await plan.invoke(call))
                 if plan.result is not None and 200 <= status < 300:
                     payload = serialised(plan.result, payload)
+                elif status in plan.errors:
+                    payload = _error(plan, status, payload)
                 elif status == PENDING:
                     _check_final(call)
                 response = Response(call.frame.uuid, status, headers, payload)
@@ -108,6 +112,8 @@ class Dispatcher:
             _check_final(call)
         if plan.result is not None and not plan.is_stream and 200 <= status < 300:
             payload = serialised(plan.result, payload)
+        elif status in plan.errors:
+            payload = _error(plan, status, payload)
         return encode_response(Response(call.frame.uuid, status, headers, payload), self._max_bytes)
 
     async def _run(self, call: Call, route: Route) -> str:
@@ -191,7 +197,12 @@ class Dispatcher:
         uuid = call.frame.uuid
         if isinstance(error, HTTPException) and 100 <= error.status_code <= 599:
             headers = dict(error.headers) if error.headers else {}
-            payload = http_payload(error.status_code, error.detail)
+            try:
+                errors = call.route.plan.errors
+                detail = declared_detail(errors, error.status_code, error.detail)
+            except TypeError as misfit:
+                return self._failed(call, misfit)
+            payload = http_payload(error.status_code, detail)
             return encode(Response(uuid, error.status_code, headers, payload)).decode()
         if isinstance(error, WebSocketException):
             # Made to end a socket: it does, once this call has its answer.
@@ -295,8 +306,15 @@ def _check_final(call: Call) -> None:
         raise TypeError("the last answer is 402, PENDING, to a client that waits for the last")
 
 
-def http_payload(status: int, detail: Any) -> dict[str, Any]:
-    """The payload of an error that the user raised: text as message, the rest as detail."""
+def _error(plan: Plan, status: int, payload: Any) -> Any:
+    return serialised(plan.errors[status], payload, f"the payload of a {status}")
+
+
+def http_payload(status: int, detail: Any) -> Any:
+    """The payload of an error that the user raised: what was declared for it; else text as
+    message, the rest as detail."""
+    if isinstance(detail, ErrorPayload):
+        return detail.payload
     try:
         code = Status(status).name.lower()
     except ValueError:

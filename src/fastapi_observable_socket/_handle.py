@@ -11,13 +11,12 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar, overload
 
-from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket
 
+from ._declared import Declarations, Said
 from ._errors import (
     CallsNotTakenError,
     ConnectionLostError,
-    MisfitError,
     ResponseError,
     ResponseTooLarge,
     SocketTimeoutError,
@@ -51,6 +50,7 @@ class Connection:
 
     __slots__ = (
         "_close",
+        "_declared",
         "_loop",
         "_max_bytes",
         "_numbers",
@@ -72,8 +72,10 @@ class Connection:
         close: Callable[[int, str], Coroutine[Any, Any, None]],
         waits: Callable[[bool], None],
         max_bytes: int,
+        declared: Declarations,
     ) -> None:
         self._max_bytes = max_bytes
+        self._declared = declared
         self.ws = ws
         self.id = secrets.token_urlsafe(12)
         self.user_id: str | None = None
@@ -101,10 +103,11 @@ class Connection:
         """Send a message that wants no answer.
 
         Returns when it is on its way or in line, and waits while the peer is far behind. On a
-        socket that is closed nothing happens. Raises `Unserialisable`, `ResponseTooLarge` for
-        more than may wait for a peer, and `ValueError` for a reserved name.
+        socket that is closed nothing happens. What `router.pushes` declared is serialised by its
+        type. Raises `TypeError` for a payload that does not fit it, `Unserialisable`,
+        `ResponseTooLarge` for more than may wait for a peer, and `ValueError` for a reserved name.
         """
-        self._push(pushed(route, payload, headers, self._max_bytes))
+        self._push(pushed(route, payload, headers, self._max_bytes, self._declared))
         if self._outbox.held > PATIENT_WITH:
             await self._outbox.free()
 
@@ -151,15 +154,25 @@ class Connection:
     ) -> Any:
         """Ask the client, and wait for its answer: the payload of a 2xx.
 
-        With `result` the payload is validated by that type. `timeout` is in seconds, None for
-        no limit. The question is asked once and never again by itself. Where nobody waits for
-        the answer any more (a time-out, a cancellation), the client is told so.
+        With `result` the payload is validated by that type, else by the one that `router.calls`
+        declared. `timeout` is in seconds, None for no limit. The question is asked once and
+        never again by itself. Where nobody waits for the answer any more (a time-out, a
+        cancellation), the client is told so.
 
         Raises `CallsNotTakenError`, `ConnectionLostError`, `SocketTimeoutError`,
         `ResponseError` for any other status, `MisfitError` for a payload that is no `result`,
-        `Unserialisable`, `ResponseTooLarge`, and `ValueError` for a reserved name.
+        `TypeError` for a question that is not as declared, `Unserialisable`, `ResponseTooLarge`,
+        and `ValueError` for a reserved name.
         """
         checked_name(route)
+        payload = self._declared.called(route, payload)
+        answer = await self.ask(route, payload, headers=headers, timeout=timeout)
+        return self._declared.answered(route, answer, result)
+
+    async def ask(
+        self, route: str, payload: Any, *, headers: Header | None, timeout: float | None
+    ) -> Any:
+        """As `call`, with payload and answer as they are."""
         if self.closed is not None:
             raise ConnectionLostError(False, *self.closed)
         if not self.takes_calls:
@@ -167,7 +180,7 @@ class Connection:
         response = await self._answer(route, payload, headers or {}, timeout)
         if not response.ok:
             raise ResponseError(route, response.status, response.headers or {}, response.payload)
-        return response.payload if result is None else fitted(route, result, response.payload)
+        return response.payload
 
     async def _answer(
         self, route: str, payload: Any, headers: Header, timeout: float | None
@@ -215,7 +228,8 @@ class Connection:
 class Connections:
     """The open sockets of a router in this process, and of the routers that include it."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, declared: Declarations) -> None:
+        self.declared = declared
         self._max_bytes = max_bytes
         self._open: dict[str, Connection] = {}
         self._users: dict[str, dict[Connection, None]] = {}
@@ -254,10 +268,9 @@ class Connections:
         """Push to all, or to all of one user; says to how many. Encoded once, waits for nobody:
         a peer that falls too far behind is closed with 4008. From any thread.
 
-        Raises `Unserialisable`, `ResponseTooLarge` for more than may wait for a peer, and
-        `ValueError` for a reserved name.
+        Raises as `Connection.push` does.
         """
-        text = pushed(route, payload, headers, self._max_bytes)
+        text = pushed(route, payload, headers, self._max_bytes, self.declared_for("push", route))
         peers = list(self) if user_id is None else self.of(user_id)
         for connection in peers:
             connection._push(text)
@@ -293,6 +306,11 @@ class Connections:
             del self._users[name]
             self.went(name)
 
+    def declared_for(self, kind: Said, route: str) -> Declarations:
+        """Those that know this name: of this router, or of one that includes it."""
+        known = (each.declared for each in self._all() if each.declared.knows(kind, route))
+        return next(known, self.declared)
+
     def within(self, around: "Connections") -> None:
         """What is open in `around` is open here too."""
         self._around.append(around)
@@ -304,10 +322,13 @@ class Connections:
         return found
 
 
-def pushed(route: str, payload: Any, headers: Header | None, limit: int) -> str:
-    """The text of a push. Raises `Unserialisable`, `ResponseTooLarge` and `ValueError`."""
+def pushed(
+    route: str, payload: Any, headers: Header | None, limit: int, declared: Declarations
+) -> str:
+    """The text of a push. Raises `TypeError`, `Unserialisable`, `ResponseTooLarge` and
+    `ValueError`."""
     checked_name(route)
-    return fitting(push(route, payload, headers), limit)
+    return fitting(push(route, declared.pushed(route, payload), headers), limit)
 
 
 def fitting(text: str, limit: int) -> str:
@@ -338,12 +359,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def fitted(route: str, result: Any, payload: Any) -> Any:
-    """An answer's payload as a `result`. Raises `MisfitError`."""
-    try:
-        return TypeAdapter(result).validate_python(payload)
-    except ValidationError as error:
-        # Not `from error`: it shows the payload, and that may end in a log.
-        raise MisfitError(route, error.errors(include_input=False, include_url=False)) from None

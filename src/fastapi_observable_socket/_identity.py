@@ -23,6 +23,7 @@ from ._errors import (
     Unauthorized,
     Unavailable,
 )
+from ._greeting import Greeting
 from ._handle import name_of
 from ._log import failure
 from ._session import refusal_of
@@ -66,7 +67,7 @@ class Authenticator:
         identify: Callable[[Any], Any] | None,
         allow_anonymous: bool,
         timeout: float,
-        greeting: Mapping[str, Any],
+        greeting: Greeting,
     ) -> None:
         for name, hook in (("authenticate", authenticate), ("identify", identify)):
             if hook is not None and not callable(hook):
@@ -255,7 +256,7 @@ class Identity:
         said = self._payload(frame)
         if said.get("protocol") != 1 or said["protocol"] is True:
             raise BadRequest("protocol must be 1")
-        greeting = {**self._authenticator.greeting, "session": self._shared.connection.id}
+        greeting = {**self._authenticator.greeting.to(said), "session": self._shared.connection.id}
         token = said.get("token")
         if self._authenticator.hook is not None and (token is not None or self.locked):
             greeting["expires_in"] = await self._log_in(token, frame, greeted=True)

@@ -194,7 +194,8 @@ async def _called(connection: Connection, question: Question) -> Told | Failed:
     id, route, seconds = question.id, question.route, question.seconds
     try:
         headers = msgspec.json.decode(question.headers)
-        payload = await connection.call(route, question.payload, headers=headers, timeout=seconds)
+        # Held to what is declared where it was asked, and once.
+        payload = await connection.ask(route, question.payload, headers=headers, timeout=seconds)
         return Told(id, msgspec.Raw(encode(payload)))
     except ResponseError as error:
         payload = msgspec.Raw(encode(error.payload))

@@ -13,7 +13,9 @@ from typing import Any, TypedDict
 from pydantic import TypeAdapter
 
 from ._call import Call
+from ._declared import About, ErrorResponse
 from ._depends import Getter, Step, solve
+from ._signature import EMPTY
 from ._threads import run_sync
 from ._wire import Header
 
@@ -77,6 +79,34 @@ class Definition:
     ordered: bool | None = None
     timeout: float | None = None
     shield: bool = False
+    about: About = dataclasses.field(default_factory=About)
+    idempotent: bool = False
+    responses: Mapping[int, ErrorResponse] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """A key of a payload, or one of a message's headers. `default` is EMPTY where it must be."""
+
+    name: str
+    type: "TypeAdapter[Any]"
+    default: Any = EMPTY
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """What a route takes and gives, as far as its types tell: for the contract, not for running.
+
+    None stands for nothing. `members` are there where the payload is taken by its keys.
+    """
+
+    payload: "TypeAdapter[Any] | None"
+    default: Any
+    members: Sequence[Member]
+    headers: Sequence[Member]
+    result: "TypeAdapter[Any] | None"
+    item: "TypeAdapter[Any] | None"
+    progress: "TypeAdapter[Any] | None"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,3 +156,6 @@ class Plan:
     """What each of its items is serialised by."""
     is_plain: bool
     """Nothing but an async handler and its payload: no hook, dependency or thread."""
+    errors: "Mapping[int, TypeAdapter[Any]]"
+    """What payloads of these statuses are held to."""
+    shape: Shape

@@ -5,11 +5,14 @@ Publishing without a router: from a script, a worker of jobs, another service.
 from types import TracebackType
 from typing import Any, Self
 
+from ._declared import Declarations
 from ._hub import PATIENCE, Hub
 from ._topic import check_topic
 from ._user import Post, User
 from ._wire import encode
 from .backends._backend import Backend, Keep, Position
+
+NOTHING = Declarations()
 
 
 class Publisher:
@@ -78,5 +81,6 @@ class Publisher:
         return receipt.position
 
     def user(self, user_id: Any) -> User:
-        """One user, wherever their sockets are. See `User`."""
-        return User([self._post], user_id, self._max_pushed_bytes)
+        """One user, wherever their sockets are. See `User`. What a router declares of pushes and
+        calls is not known here."""
+        return User([self._post], user_id, self._max_pushed_bytes, lambda *_: NOTHING)

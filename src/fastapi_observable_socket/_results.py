@@ -18,15 +18,10 @@ from collections.abc import (
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
-import msgspec
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
-
-from ._errors import Unserialisable
 from ._plan import HandlerResult, Plan, Reply
 from ._signature import EMPTY
 from ._status import Status
-from ._wire import Header, Payload, has_odd_floats
+from ._wire import Header, Payload
 
 Parts = tuple[int, Header, Any]
 """Status, headers and payload of an answer."""
@@ -132,25 +127,3 @@ def checked(status: Any, headers: Header | None, payload: Any) -> Parts:
     if headers is not None and not isinstance(headers, dict):
         raise TypeError(f"headers are a dict, not {type(headers).__name__}")
     return int(status), headers or {}, payload
-
-
-def serialised(adapts: "TypeAdapter[Any]", payload: Any) -> Any:
-    """`payload` as JSON of the declared type: what the type does not name stays here."""
-    try:
-        value = adapts.validate_python(payload, from_attributes=True)
-    except ValidationError as error:
-        # Not `from error`: it shows the value, and logs are not the place for payloads.
-        kinds = ", ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['type']}" for e in error.errors()
-        )
-        raise TypeError(f"the result does not fit its type: {kinds}") from None
-    try:
-        try:
-            data = adapts.dump_json(value, by_alias=True)
-        except PydanticSerializationError:
-            return adapts.dump_python(value, mode="json", by_alias=True)
-        if b"null" in data and has_odd_floats(adapts.dump_python(value)):
-            raise ValueError("a NaN or an infinity")
-    except (ValueError, PydanticSerializationError) as error:
-        raise Unserialisable("the result cannot be written as JSON") from error
-    return msgspec.Raw(data)

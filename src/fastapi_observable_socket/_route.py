@@ -28,6 +28,8 @@ class Route:
     def __init__(self, definition: Definition, ordered: bool | None, timeout: float) -> None:
         self.definition = definition
         self._timeout = timeout
+        self.timeout = timeout if definition.timeout is None else definition.timeout
+        """Seconds that a call may take that is no stream."""
         self.shield = definition.shield
         self._ordered = ordered if definition.ordered is None else definition.ordered
         self._compiled = False

@@ -32,10 +32,21 @@ from ._clocks import Limits
 from ._compat import Serving, mark_coroutine_function, restore_add_websocket_route
 from ._compile import checked_options
 from ._connection import Shell
+from ._contract import Contracts, Head
+from ._declared import (
+    Declaration,
+    Declarations,
+    Place,
+    Responses,
+    about,
+    all_new,
+    error_responses,
+)
 from ._dispatch import Dispatcher
 from ._drain import RETRY_AFTER, Drain
 from ._errors import SignatureError
 from ._gate import Gate, refuse_for_now
+from ._greeting import Greeting
 from ._handle import Connections, checked_name
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
@@ -45,7 +56,6 @@ from ._plan import Definition, Handler, RouteOptions
 from ._presence import Presence
 from ._route import Route
 from ._signature import Unresolved
-from ._stream import MAX_WINDOW
 from ._subscribe import Events
 from ._topic import Topic, TopicDefinition, same_shape
 from ._topics import Topics
@@ -72,7 +82,9 @@ class SocketRouter:
         router.mount(app, "/ws")
 
     `access_logic(ws)` is asked before a socket is accepted; False refuses it for good.
-    `prefix` and `options` (hooks) apply to every route of this router.
+    `prefix` and `options` (hooks) apply to every route of this router. `title`, `version` and
+    `description` are those of its contract. Clients that were built for another major version (the
+    part before the first dot) are told so by the answer to their `$hello`.
 
     `ordered=True` makes all calls of a connection wait for each other, `False` none; by
     default those wait whose handler or hooks take the socket.
@@ -107,6 +119,9 @@ class SocketRouter:
         prefix: str = "",
         options: RouteOptions | None = None,
         ordered: bool | None = None,
+        title: str = "",
+        version: str = "",
+        description: str = "",
         allowed_origins: Sequence[str] = (),
         deny: Literal["close", "http"] = "close",
         authenticate: Authenticate | None = None,
@@ -159,19 +174,27 @@ class SocketRouter:
         )
         self._budget = Budget(max_outgoing_bytes)
         self._dispatcher = Dispatcher(max_response_bytes, exception_handlers, max_items)
-        self.connections = Connections(self._limits.max_pushed)
+        self.connections = Connections(self._limits.max_pushed, Declarations())
         """The open sockets, of this process."""
         hub = Hub(backend or MemoryBackend())
         attendance = Attendance(hub)
         self.connections.renamed = attendance.renamed
         self._topics = Topics(hub, attendance, max_topics, max_event_bytes)
         self._people, self._post = People(hub, self.connections), Post(hub)
+        auth = "optional" if allow_anonymous else "required"
+        self._contracts = Contracts(
+            Head(title, version, description, None if authenticate is None else auth),
+            self._routes,
+            self._topics,
+            self.connections.declared,
+            self._ready,
+        )
         self._authenticator = Authenticator(
             authenticate,
             identify,
             allow_anonymous,
             auth_timeout,
-            _greeting(self._limits, authenticate is not None),
+            Greeting(self._limits, authenticate is not None, version, self._contracts.hash),
         )
         self._gate = Gate(access_logic, allowed_origins, deny, max_connections)
         self._drain = Drain(drain)
@@ -198,6 +221,12 @@ class SocketRouter:
         ordered: bool | None = None,
         timeout: float | None = None,
         shield: bool = False,
+        summary: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        deprecated: bool = False,
+        idempotent: bool = False,
+        responses: Responses | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Register the decorated function as the handler of `path`.
 
@@ -205,18 +234,34 @@ class SocketRouter:
         `timeout` (seconds) the router's `handler_timeout`; a `shield`ed handler is not
         cancelled when its client goes away. The function is returned unchanged.
 
+        The others are for the contract. `summary` and `description` are the docstring's unless
+        they are given; `idempotent` says that the call may be repeated safely. `responses` are the
+        errors by which the route answers, such as `{404: NotFound}`: what is answered with that
+        status is serialised by that model, also `HTTPException(404, detail=NotFound(...))`.
+
         Raises `ValueError` for a name that is taken or reserved, and `SignatureError` for a
         handler or a hook that could never be called as it is written.
         """
         if not isinstance(path, str):
             raise TypeError(f'a route needs a name: @router.route("name"), not {path!r}')
         names = _locals_of_caller()
+        words = about(summary, description, tags, deprecated)
+        errors = error_responses(f"route {path!r}", responses)
 
         def register(handler: HandlerT) -> HandlerT:
             if not callable(handler):
                 raise SignatureError(f"route {path!r}: {handler!r} is no function")
             definition = Definition(
-                path, handler, (options or RouteOptions(),), names, ordered, timeout, shield
+                path,
+                handler,
+                (options or RouteOptions(),),
+                names,
+                ordered,
+                timeout,
+                shield,
+                words,
+                idempotent,
+                errors,
             )
             _register(self._routes_of(definition))
             return handler
@@ -234,6 +279,11 @@ class SocketRouter:
         conflate: float | None = None,
         publish: bool | Callable[..., Any] = False,
         presence: bool = False,
+        summary: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        deprecated: bool = False,
+        responses: Responses | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare a topic; the decorated function says who may listen.
 
@@ -251,22 +301,87 @@ class SocketRouter:
         each subscriber at most, the latest last. `publish` says which clients may publish:
         none, those who may listen (True), or whom a function admits, which may take the `event`.
         With `presence` it is known who listens: see `router.presence`, and for clients the topic
-        `<name>/@presence`.
+        `<name>/@presence`. `summary` to `responses` are as those of a route.
 
         Raises `ValueError` for a name that is taken or cannot be, and `SignatureError`.
         """
         kept = Keep(history, ttl) if keep else None
         names = _locals_of_caller()
+        words = about(summary, description, tags, deprecated)
+        errors = error_responses(f"topic {pattern!r}", responses)
 
         def register(function: HandlerT) -> HandlerT:
             if not callable(function):
                 raise SignatureError(f"topic {pattern!r}: {function!r} is no function")
             self._register_topic(
-                TopicDefinition(pattern, function, event, kept, conflate, publish, presence, names)
+                TopicDefinition(
+                    pattern,
+                    function,
+                    event,
+                    kept,
+                    conflate,
+                    publish,
+                    presence,
+                    names,
+                    words,
+                    errors,
+                )
             )
             return function
 
         return register
+
+    def pushes(
+        self,
+        name: str,
+        type: Any = None,
+        *,
+        summary: str | None = None,
+        description: str | None = None,
+        deprecated: bool = False,
+    ) -> None:
+        """Declare a push for the contract, and hold it to `type` (None: it has no payload).
+
+            router.pushes("news", Article, summary="A new article")
+            router.connections.push("news", article)
+
+        Raises `ValueError` for a name that is taken or reserved, and `SignatureError`.
+        """
+        words = about(summary, description, (), deprecated)
+        self._declare(Declaration(name, False, type, None, words))
+
+    def calls(
+        self,
+        name: str,
+        *,
+        payload: Any = None,
+        result: Any = None,
+        summary: str | None = None,
+        description: str | None = None,
+        deprecated: bool = False,
+    ) -> None:
+        """Declare a call of the server for the contract, and hold it to its types.
+
+            router.calls("confirm", payload=Question, result=bool)
+            if await connection.call("confirm", Question(text="Sure?")): ...
+
+        Without a `payload` it has none; without a `result`, what clients answer does not count.
+        Raises as `pushes` does.
+        """
+        words = about(summary, description, (), deprecated)
+        self._declare(Declaration(name, True, payload, result, words))
+
+    def _declare(self, declaration: Declaration) -> None:
+        for declared, each in all_new(self._declared_by(declaration)):
+            declared.add(each)
+
+    def _declared_by(self, declaration: Declaration) -> "Iterator[Place]":
+        """`declaration` for this router and for every one that includes it."""
+        mine = dataclasses.replace(declaration, name=self._prefix + declaration.name)
+        checked_name(mine.name)
+        yield self.connections.declared, mine
+        for parent, prefix, _ in self._parents:
+            yield from parent._declared_by(dataclasses.replace(mine, name=prefix + mine.name))
 
     def _register_topic(self, definition: TopicDefinition) -> None:
         made = list(self._topics_of(definition))
@@ -330,7 +445,8 @@ class SocketRouter:
         """One user, on whichever worker their sockets are: `await router.user("ann").push(...)`,
         `.call(...)`, `.close(...)`. See `User`."""
         roots = dict.fromkeys(router for router, _ in self._roots(""))
-        return User([router._post for router in roots], user_id, self._limits.max_pushed)
+        posts, limit = [router._post for router in roots], self._limits.max_pushed
+        return User(posts, user_id, limit, self.connections.declared_for)
 
     def _roots(self, topic: str) -> "Iterator[tuple[SocketRouter, str]]":
         """The routers that are mounted, and what they call `topic`."""
@@ -378,19 +494,26 @@ class SocketRouter:
         if self is router or router._contains(self):
             raise ValueError("a router cannot include itself, at whatever depth")
         around = checked_options(prefix or "include", options or {})
+        topics = [
+            made
+            for topic in list(router._topics)
+            for made in self._topics_of(_under(topic.definition, prefix))
+        ]
+        declarations = all_new(
+            made
+            for each in list(router.connections.declared)
+            for made in self._declared_by(dataclasses.replace(each, name=prefix + each.name))
+        )
         _register(
             made
             for route in list(router._routes.values())
             if not is_reserved(route.definition.name)
             for made in self._routes_of(_within(route.definition, prefix, around))
         )
-        topics = [
-            made
-            for topic in list(router._topics)
-            for made in self._topics_of(_under(topic.definition, prefix))
-        ]
         for owner, topic in topics:
             owner._add_topic(topic)
+        for declared, each in declarations:
+            declared.add(each)
         router._parents.append((self, prefix, around))
         router.connections.within(self.connections)
 
@@ -536,22 +659,6 @@ class SocketRouter:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-def _greeting(limits: Limits, has_tokens: bool) -> Mapping[str, Any]:
-    """What `$hello` is answered, but for what differs between connections."""
-    features = ["cancel", "timeout", "stream", "progress", "push", "calls"]
-    return {
-        "protocol": 1,
-        "features": [*features, "auth"] if has_tokens else features,
-        "heartbeat": limits.idle_timeout / 3,
-        "limits": {
-            "message_bytes": limits.max_message_bytes,
-            "in_flight": limits.max_in_flight,
-            "streams": limits.max_streams,
-            "window": MAX_WINDOW,
-        },
-    }
-
-
 def _register(made: Iterable[tuple[SocketRouter, Route]]) -> None:
     """Give each router its route; none gets any where one cannot be."""
     routes: dict[tuple[SocketRouter, str], Route] = {}
@@ -568,14 +675,11 @@ def _register(made: Iterable[tuple[SocketRouter, Route]]) -> None:
 def _within(
     definition: Definition, prefix: str, options: RouteOptions, ordered: bool | None = None
 ) -> Definition:
-    return Definition(
-        prefix + definition.name,
-        definition.handler,
-        (options, *definition.options) if options else definition.options,
-        definition.names,
-        ordered if definition.ordered is None else definition.ordered,
-        definition.timeout,
-        definition.shield,
+    return dataclasses.replace(
+        definition,
+        name=prefix + definition.name,
+        options=(options, *definition.options) if options else definition.options,
+        ordered=ordered if definition.ordered is None else definition.ordered,
     )
 
 

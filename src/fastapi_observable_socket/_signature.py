@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import params
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import (
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+    TypeAdapter,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -140,7 +145,12 @@ def _is(test: Callable[[Any], bool], function: Any) -> bool:
 def adapter(annotation: Any) -> "TypeAdapter[Any] | None":
     """What validates and serialises `annotation`; None where pydantic knows no way."""
     try:
-        return TypeAdapter(annotation)
+        made: TypeAdapter[Any] = TypeAdapter(annotation)
+        if not getattr(made, "pydantic_complete", True):
+            made.rebuild()  # newer pydantics put it off, and what goes wrong with it
+        return made
+    except PydanticUndefinedAnnotation as error:
+        raise Unresolved(str(error)) from error
     except PydanticSchemaGenerationError:
         return None
     except PydanticUserError as error:

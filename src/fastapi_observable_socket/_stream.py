@@ -2,12 +2,23 @@
 What a client asks for beside its answer: items one by one, and how far the work has come.
 """
 
-from typing import Any
+import typing
+from typing import TYPE_CHECKING, Any, Generic
+
+from pydantic import TypeAdapter
 
 from ._call import Call
+from ._fit import ANYTHING, serialised
 from ._flow import Flow
 from ._status import Status
 from ._wire import Response, encode_response
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+else:
+    T = typing.TypeVar("T")
 
 MAX_WINDOW = 1024
 """Items that a client may have on their way, at most."""
@@ -24,7 +35,7 @@ def flow_of(call: Call) -> Flow | None:
     return Flow(min(window, MAX_WINDOW))
 
 
-class Progress:
+class Progress(Generic[T]):
     """Tells the client of a call how far the work has come.
 
         @router.route("import")
@@ -32,21 +43,27 @@ class Progress:
             for done, row in enumerate(payload):
                 await progress({"done": done})
 
+    `Progress[Step]` says of what type it is, and serialises by it.
+
     A client that did not ask for it (header `$progress: true`) is told nothing, and so is one
-    that has its answer. Waits while the client does not read. Raises `Unserialisable`.
+    that has its answer. Waits while the client does not read. Raises `TypeError` for what is
+    not of its type, and `Unserialisable`.
     """
 
-    __slots__ = ("_call", "wanted")
+    __slots__ = ("_call", "_type", "wanted")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, type: "TypeAdapter[Any]" = ANYTHING) -> None:
         self._call = call
+        self._type = type
         self.wanted = bool(call.frame.headers) and call.headers.get("$progress") is True
         """Whether the client asked for it: what is dear to find out need not be."""
         if self.wanted:
             call.lingers = True  # it must be known when the answer is out
 
-    async def __call__(self, payload: Any) -> None:
+    async def __call__(self, payload: T) -> None:
         call = self._call
         if self.wanted and not call.settled:
+            if self._type is not ANYTHING:
+                payload = serialised(self._type, payload, "the progress")
             response = Response(call.frame.uuid, Status.PENDING, {}, payload)
             await call.shared.put(encode_response(response, call.shared.max_bytes), call)

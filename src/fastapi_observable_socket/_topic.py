@@ -12,13 +12,15 @@ from typing import Any, NoReturn
 
 from fastapi import params
 from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket
 
 from ._call import Call
+from ._declared import About, ErrorResponse, declared_detail
 from ._depends import Compiler, Getter, Overrides, Step, misfit
 from ._errors import Forbidden, SignatureError
+from ._fit import serialised
 from ._plan import Hook
-from ._results import serialised
 from ._signature import (
     EMPTY,
     Parameter,
@@ -59,6 +61,8 @@ class TopicDefinition:
     publish: bool | Callable[..., Any]
     presence: bool
     names: Mapping[str, Any]
+    about: About = dataclasses.field(default_factory=About)
+    responses: Mapping[int, ErrorResponse] = dataclasses.field(default_factory=dict)
 
 
 class Topic:
@@ -70,8 +74,9 @@ class Topic:
         self.conflate = definition.conflate
         self.presence = definition.presence
         self._regex, self.path = _pattern(definition.pattern)
-        self._events = self._adapter("event", definition.event)
-        self._fits: dict[str, TypeAdapter[Any]] = {}
+        self.events = self._adapter("event", definition.event)
+        self.parameters: dict[str, TypeAdapter[Any]] = {}
+        """Those of the pattern that a function takes, with their types."""
         self._numbers: set[str] = set()
         self.takes_socket = False
         """Whether its functions are given the socket, and may keep on it what is not shared."""
@@ -80,7 +85,12 @@ class Topic:
         kind = returned(definition.function, definition.names)
         self.snapshots = kind not in (EMPTY, bool, None, type(None), bool | None)
         """Whether the function returns the state of things, and not only whether one may."""
-        self._state = self._adapter("return", kind) if self.snapshots else None
+        self.state = self._adapter("return", kind) if self.snapshots else None
+        self.errors = {
+            status: fits
+            for status, response in definition.responses.items()
+            if (fits := self._adapter("response", response.model)) is not None
+        }
 
     # --- compiling
 
@@ -132,7 +142,7 @@ class Topic:
         if p.name in self.path and p.marker is None:
             if p.base is int:
                 self._numbers.add(p.name)
-            self._fits[p.name] = adapter(str if p.annotation is EMPTY else p.annotation) or (
+            self.parameters[p.name] = adapter(str if p.annotation is EMPTY else p.annotation) or (
                 self._fail(function, p.name, "has a type that cannot come from a topic's name")
             )
             return _from_path(p.name)
@@ -161,7 +171,7 @@ class Topic:
         if found is None:
             return None
         values: dict[str, Any] = found.groupdict()
-        for key, fits in self._fits.items():
+        for key, fits in self.parameters.items():
             try:
                 values[key] = fits.validate_python(values[key], strict=False)
             except ValidationError:
@@ -180,7 +190,7 @@ class Topic:
             raise Forbidden("access denied")
         if not self.snapshots or not wants_state:
             return None
-        return answer if self._state is None else serialised(self._state, answer)
+        return answer if self.state is None else serialised(self.state, answer)
 
     async def admit_event(self, call: Call, path: dict[str, Any], event: Any) -> None:
         """Ask whether the peer of `call` may publish `event`. Raises as `admit`."""
@@ -199,7 +209,7 @@ class Topic:
         own.values = [None] * ask.slots
         own.hydrated, own.outgoing = path, event
         try:
-            answer = await ask.hook(own)
+            answer = await self._answer(ask.hook, own)
             inner, own.inner_stack = own.inner_stack, None
             if inner is not None:
                 await inner.aclose()
@@ -211,19 +221,27 @@ class Topic:
             async with after or AsyncExitStack(), before or AsyncExitStack():
                 raise
 
+    async def _answer(self, hook: Hook, call: Call) -> Any:
+        try:
+            return await hook(call)
+        except HTTPException as error:
+            # Under one `$sub` there are many topics: what was declared is known here alone.
+            error.detail = declared_detail(self.errors, error.status_code, error.detail)
+            raise
+
     # --- events
 
     def encoded(self, event: Any) -> bytes:
         """An event of ours as JSON. Raises `TypeError` and `Unserialisable`."""
-        if self._events is not None:
-            event = serialised(self._events, event)
+        if self.events is not None:
+            event = serialised(self.events, event)
         return encode(event)
 
     def read(self, data: bytes) -> Any:
         """An event that came as JSON, as its type says."""
-        if self._events is None:
+        if self.events is None:
             return _anything.validate_json(data)
-        return self._events.validate_json(data)
+        return self.events.validate_json(data)
 
     def checked(self, data: bytes) -> Any:
         """A client's event. Raises `BadRequest` with the details."""

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from ._attendance import Attendance, Roster
 from ._call import Call, Shared
 from ._channel import Attached
+from ._declared import ErrorPayload
 from ._depends import misfit
 from ._errors import BadRequest, Forbidden, Internal, NotFound, RequestFailed, of_broker
 from ._hub import Hub
@@ -210,7 +211,9 @@ class Topics:
                 joined = await self._subscribe(_wanted(item, number), frame)
             return {"topic": name, "status": Status.OK, **joined}
         except HTTPException as refused:
-            told = {"message": str(refused.detail), "code": "refused"}
+            told: dict[str, Any] = {"message": str(refused.detail), "code": "refused"}
+            if isinstance(refused.detail, ErrorPayload):
+                told = {"payload": refused.detail.payload, "code": "refused"}
             return {"topic": name, "status": refused.status_code, **told}
         except Exception as error:
             failed = error if isinstance(error, RequestFailed) else of_broker(error)
@@ -329,6 +332,12 @@ class Topics:
 
     def __iter__(self) -> Iterator[Topic]:
         return iter(self.known.values())
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def __contains__(self, topic: object) -> bool:
+        return topic in self.known.values()
 
 
 def event_frame(message: Message) -> str:

@@ -8,12 +8,13 @@ question brought comes back.
 import asyncio
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, overload
 
 import msgspec
 
+from ._declared import Declarations, Said
 from ._errors import (
     CallsNotTakenError,
     ConnectionLostError,
@@ -22,7 +23,7 @@ from ._errors import (
     SocketError,
     SocketTimeoutError,
 )
-from ._handle import checked_name, fitted, fitting, name_of, pushed
+from ._handle import checked_name, fitting, name_of, pushed
 from ._hub import PATIENCE, Hub
 from ._people import Closing, Failed, Forget, Pushed, Question, Told, answers, mailbox
 from ._status import CloseCode
@@ -146,8 +147,15 @@ class User:
     `backends.Uncertain` where it did not say whether anybody was. Nothing is repeated.
     """
 
-    def __init__(self, posts: Sequence[Post], user_id: Any, max_bytes: int) -> None:
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        user_id: Any,
+        max_bytes: int,
+        declared: Callable[[Said, str], Declarations],
+    ) -> None:
         self.id = name_of(user_id)
+        self._declared = declared
         self._posts = posts
         self._max_bytes = max_bytes
 
@@ -160,10 +168,11 @@ class User:
         """Send a message that wants no answer to all sockets of the user.
 
         Returns how many processes were told: 0, the user is connected nowhere; None, the
-        broker does not tell. Waits for the broker, and never for a peer. Raises `Unserialisable`,
-        `ResponseTooLarge`, and `ValueError` for a reserved name.
+        broker does not tell. Waits for the broker, and never for a peer. Raises as
+        `Connection.push` does: what is declared is held to its type.
         """
-        frame = pushed(route, payload, headers, self._max_bytes)
+        declared = self._declared("push", route)
+        frame = pushed(route, payload, headers, self._max_bytes, declared)
         return await self._send(Pushed(msgspec.Raw(frame.encode())))
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> int | None:
@@ -212,23 +221,26 @@ class User:
         """Ask all sockets of the user that take calls: the payload of the first 2xx. The others
         are told that nobody waits any more.
 
-        With `result` the payload is validated by that type. `timeout` is in seconds, and holds
-        whatever happens to the workers. Each socket is asked once at most.
+        With `result` the payload is validated by that type, else by the one that `router.calls`
+        declared, which holds the question, too. `timeout` is in seconds, and holds whatever
+        happens to the workers. Each socket is asked once at most.
 
         Raises `NotConnected`, at once, where the user has no socket anywhere; where none answers
         with a 2xx, the error of the last: `ResponseError`, `ConnectionLostError`,
         `SocketTimeoutError`, `CallsNotTakenError` where none takes calls; `MisfitError`,
-        `Unserialisable`, `ResponseTooLarge`, and `ValueError` for a reserved name.
+        `TypeError` for a question that is not as declared, `Unserialisable`, `ResponseTooLarge`,
+        and `ValueError` for a reserved name.
         """
         checked_name(route)
         if timeout is None or not 0 <= timeout < math.inf:
             raise ValueError(f"a question to a user has a time, in seconds, not {timeout!r}")
+        declared = self._declared("call", route)
         question = Question(
             secrets.token_urlsafe(12),
             "",
             route,
             self._raw(headers or {}),
-            self._raw(payload),
+            self._raw(declared.called(route, payload)),
             timeout,
         )
         limit = asyncio.timeout(timeout)
@@ -239,8 +251,7 @@ class User:
             if not limit.expired():
                 raise
             raise SocketTimeoutError(route, timeout, True) from None
-        found = msgspec.json.decode(answer)
-        return found if result is None else fitted(route, result, found)
+        return declared.answered(route, msgspec.json.decode(answer), result)
 
     def _raw(self, value: Any) -> msgspec.Raw:
         return msgspec.Raw(fitting(encode(value).decode(), self._max_bytes).encode())

@@ -225,13 +225,20 @@ class SocketTestClient:
         self._followed.pop(uuid, None)
 
     async def hello(
-        self, token: str | None = None, *, calls: bool = True, drain: bool = False
+        self,
+        token: str | None = None,
+        *,
+        calls: bool = True,
+        drain: bool = False,
+        contract: Mapping[str, Any] | None = None,
     ) -> Response:
         """Introduce this peer, as clients do; `calls`: it answers calls of the server; `drain`:
-        it wants to be told by `$drain`, among `receive`'s frames."""
+        it wants to be told by `$drain`, among `receive`'s frames; `contract`: what it was built
+        for, such as `{"version": "2.0"}`."""
         said: dict[str, Any] = {"protocol": 1, "client": "testing"}
         features = ["calls"] * calls + ["drain"] * drain
         said |= {"features": features} if features else {}
+        said |= {} if contract is None else {"contract": dict(contract)}
         return await self.request("$hello", said | ({} if token is None else {"token": token}))
 
     def handle(self, route: str, function: Callable[[Any], Any]) -> None:
@@ -544,10 +551,15 @@ class SyncSocketTestClient:
         return SyncFollowed(self._do, self._client.subscribe(topic, since=since))
 
     def hello(
-        self, token: str | None = None, *, calls: bool = True, drain: bool = False
+        self,
+        token: str | None = None,
+        *,
+        calls: bool = True,
+        drain: bool = False,
+        contract: Mapping[str, Any] | None = None,
     ) -> Response:
         """As `SocketTestClient.hello`."""
-        return self._do(self._client.hello(token, calls=calls, drain=drain))
+        return self._do(self._client.hello(token, calls=calls, drain=drain, contract=contract))
 
     def handle(self, route: str, function: Callable[[Any], Any]) -> None:
         """As `SocketTestClient.handle`; `function` runs beside the application."""

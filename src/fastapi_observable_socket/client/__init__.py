@@ -36,7 +36,7 @@ from ..backends._backend import Position
 from ._blocking import SyncSocket, connect_sync
 from ._blocking_items import SyncEvents, SyncPushes, SyncStream
 from ._events import Events
-from ._greeting import Session
+from ._greeting import Contract, Session
 from ._items import Push, Pushes, Stream
 from ._life import State
 from ._socket import Connecting, Socket, connect
@@ -44,6 +44,7 @@ from ._socket import Connecting, Socket, connect
 __all__ = [
     "Connecting",
     "ConnectionLostError",
+    "Contract",
     "End",
     "Events",
     "Gap",

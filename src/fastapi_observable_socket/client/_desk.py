@@ -63,6 +63,7 @@ class Desk:
         headers: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
         queue_limit: int = 1000,
         hello: bool = True,
+        contract: Mapping[str, Any] | None = None,
         on_frame: Callable[[str | bytes], Any] | None = None,
     ) -> None:
         self.life = Life(url, options, self)
@@ -78,6 +79,7 @@ class Desk:
         self._auth = options.auth is not None
         self._headers = headers
         self._hello = hello
+        self._contract = contract
         self._on_frame = on_frame
         self._ledger = Ledger(queue_limit)
         self._numbers = itertools.count(1)
@@ -373,7 +375,7 @@ class Desk:
 
     def _say_hello(self, line: Line, token: str | None) -> None:
         uuid = self.uuid()
-        text = hello(uuid, token)
+        text = hello(uuid, token, self._contract)
         self._ask_now(Own(uuid, "$hello", text, lambda frame: self._introduced(line, frame)))
 
     def _introduced(self, line: Line, frame: Heard) -> None:
@@ -383,6 +385,8 @@ class Desk:
             return
         self.session = session = session_of(frame)
         self._most = limit_of(session, "in_flight")
+        if session.contract.compatible is False:
+            logger.warning("the server's contract is now %s", escaped(session.contract.version))
         if session.heartbeat is not None:
             self.life.heard_at_least(max(SOONEST, session.heartbeat))
         if session.expires_in is not None and self._auth:

@@ -5,7 +5,7 @@ It keeps a session alive as long as it is asked to; when, and over which line, i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +20,15 @@ SOONEST = 1.0
 """Seconds between two renewals of a session, or two PINGs that a server asks for, at least."""
 
 
+class Contract(msgspec.Struct, frozen=True):
+    """What a server says of its types. `compatible` is False where this client was built for
+    another major version, and None where it did not say what it was built for."""
+
+    version: str | None = None
+    hash: str | None = None
+    compatible: bool | None = None
+
+
 class Session(msgspec.Struct, frozen=True):
     """What the server said of itself and of this connection. A server without extensions says
     nothing: no features, no limits.
@@ -32,13 +41,16 @@ class Session(msgspec.Struct, frozen=True):
     limits: dict[str, Any] = msgspec.field(default_factory=dict)
     heartbeat: float | None = None
     expires_in: float | None = None
+    contract: Contract = Contract()
 
 
-def hello(uuid: str, token: str | None) -> str:
+def hello(uuid: str, token: str | None, contract: Mapping[str, Any] | None) -> str:
     """The frame of `$hello`."""
     payload: Header = {"protocol": 1, "client": "python", "features": ["calls", "drain"]}
     if token is not None:
         payload["token"] = token
+    if contract is not None:
+        payload["contract"] = dict(contract)
     return encode(Request(uuid, "$hello", {}, payload)).decode()
 
 

@@ -286,6 +286,7 @@ def connect(
     max_attempts: int | None = None,
     queue_limit: int = 1000,
     hello: bool = True,
+    contract: Mapping[str, Any] | None = None,
     on_frame: Callable[[str | bytes], Any] | None = None,
     **websockets: Any,
 ) -> Connecting:
@@ -304,7 +305,9 @@ def connect(
     `heartbeat_timeout`: for any frame to follow. `backoff`: the first and the longest wait
     between attempts; the real ones are from half of it to all of it. `max_attempts`: failed ones
     in a row after which it closes for good. `queue_limit`: calls that may wait for a connection.
-    `hello=False`: do not introduce yourself to the server, unless there is a token. `on_frame`:
+    `hello=False`: do not introduce yourself to the server, unless there is a token. `contract`:
+    what this client was built for, `{"version": "2.0", "hash": ...}`; whether the server still
+    takes that is `socket.session.contract.compatible`, and where not, it is logged. `on_frame`:
     called with every message as it came. Anything else goes to `connect` of websockets: `ssl`,
     `proxy`, `origin`, `compression`, `max_size`.
     """
@@ -325,6 +328,7 @@ def connect(
         headers=headers,
         queue_limit=queue_limit,
         hello=hello,
+        contract=contract,
         on_frame=on_frame,
     )
     return Connecting(Socket(desk, timeout), desk, open_timeout)

@@ -143,6 +143,14 @@ class Told(msgspec.Struct):
     snapshot: msgspec.Raw = msgspec.Raw(b"")
     message: Any = None
     code: Any = None
+    payload: Any = msgspec.UNSET
+
+    @property
+    def refusal(self) -> Any:
+        """The payload of an error: as it was declared, or the usual one."""
+        if self.payload is not msgspec.UNSET:
+            return self.payload
+        return {"message": self.message, "code": self.code}
 
     @property
     def state(self) -> Heard | None:

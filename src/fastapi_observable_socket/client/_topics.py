@@ -307,8 +307,7 @@ class Topics:
             elif said.status in LATER:
                 self._postpone(each.topic)
             else:
-                payload = {"message": said.message, "code": said.code}
-                error = ResponseError(each.topic.name, said.status, {}, payload)
+                error = ResponseError(each.topic.name, said.status, {}, said.refusal)
                 self._fail(each.topic, error)
 
     def _postpone(self, topic: Topic) -> None:

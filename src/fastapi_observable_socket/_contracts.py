@@ -1,0 +1,160 @@
+"""
+The command `contract`: the contract of an application, written in one form or another.
+
+    python -m fastapi_observable_socket contract app:app --json -o contract.json
+
+Imports the application as its server would, and starts nothing. What typer is told is here,
+what a contract is is known elsewhere.
+"""
+
+import importlib
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from ._errors import SignatureError
+from ._shown import show_line, tell
+from ._typed import Mistyped
+from .contract import Change, Contract, ContractError, compare, contract_of
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+BREAKING: Final = 1
+
+
+def contract_at(app: str, path: str | None = None, factory: bool = False) -> Contract:
+    """The contract of `module:attribute`. Raises `Mistyped` where there is none."""
+    try:
+        return contract_of(_imported(app, factory), path)
+    except (LookupError, SignatureError, ContractError) as error:
+        raise Mistyped(f"{app}: {error.args[0] if error.args else error}") from None
+
+
+def _imported(app: str, factory: bool) -> Any:
+    module_name, colon, attribute = app.partition(":")
+    if not colon or not module_name or not attribute:
+        raise Mistyped(f"{app!r} names no application: write module:attribute, such as main:app")
+    # As uvicorn does: the folder one stands in is where modules are looked for.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+        return found() if factory else found
+    except ModuleNotFoundError as missing:
+        if missing.name and (module_name + ".").startswith(missing.name + "."):
+            raise Mistyped(f"there is no module {missing.name!r} here") from None
+        traceback.print_exc()
+        raise Mistyped(f"{module_name} needs a module that is not installed") from None
+    except AttributeError as error:
+        if error.name is not None and error.name in attribute.split("."):
+            raise Mistyped(f"{module_name} has no {attribute!r}") from None
+        traceback.print_exc()
+        raise Mistyped(f"{app} could not be imported") from None
+    except (Exception, SystemExit):
+        # Its end must not be taken for that of a check that found something.
+        traceback.print_exc()
+        raise Mistyped(f"{app} could not be imported") from None
+
+
+def write(text: str, output: Path | None) -> None:
+    """To the file, which is left alone where it says so already; else to standard output."""
+    text = text.rstrip("\n") + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    elif not output.exists() or output.read_text(encoding="utf-8") != text:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+        tell(f"wrote {output}")
+
+
+def as_text(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def changes_since(file: Path, contract: Contract) -> list[Change]:
+    """What changed since the contract in `file`. Raises `Mistyped` where there is none."""
+    try:
+        return compare(json.loads(file.read_text(encoding="utf-8")), contract.as_json())
+    except OSError as error:
+        raise Mistyped(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise Mistyped(f"{file} is no contract, as `contract --json` writes them") from None
+
+
+def _summary(changes: list[Change]) -> str:
+    if not changes:
+        return "nothing changed"
+    breaking = sum(change.breaking for change in changes)
+    return f"{breaking} breaking, {len(changes) - breaking} harmless"
+
+
+def add_to(commands: "Typer") -> None:
+    """Give the command line the command `contract`."""
+    import typer
+    from typer.core import TyperGroup
+
+    class Group(TyperGroup):
+        """`contract app:app` is `contract show app:app`."""
+
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            known = args and args[0] in self.commands
+            return super().parse_args(ctx, args if known else ["show", *args])
+
+    app_ = typer.Argument(metavar="MODULE:ATTRIBUTE", help="An application, or a SocketRouter.")
+    path_ = typer.Option(metavar="PATH", help="Of the socket, where there are several.")
+    factory_ = typer.Option("--factory", help="The attribute is a function that makes it.")
+    json_ = typer.Option("--json", help="As JSON (the default).")
+    asyncapi_ = typer.Option("--asyncapi", help="As an AsyncAPI 3.0 document.")
+    output_ = typer.Option("--output", "-o", metavar="FILE", help="Write here.")
+    against_ = typer.Option(metavar="FILE", help="An older contract, written by --json.")
+    changes_ = typer.Option("--json", help="Print the changes as JSON.")
+
+    group = typer.Typer(cls=Group, help="Write down what a socket takes and gives.")
+    commands.add_typer(group, name="contract")
+
+    @group.command("show")
+    def _show(
+        app: Annotated[str, app_],
+        path: Annotated[str | None, path_] = None,
+        factory: Annotated[bool, factory_] = False,
+        as_json: Annotated[bool, json_] = False,
+        as_asyncapi: Annotated[bool, asyncapi_] = False,
+        output: Annotated[Path | None, output_] = None,
+    ) -> None:
+        """Write the contract of an application. `contract check` compares it with an older one.
+
+        Exit code: 0, or 2 where the application cannot be imported or has no such socket.
+        """
+        forms = {"--json": as_json, "--asyncapi": as_asyncapi}
+        if sum(forms.values()) > 1:
+            raise Mistyped(f"one form at a time: {' or '.join(forms)}")
+        contract = contract_at(app, path, factory)
+        document = contract.as_asyncapi() if as_asyncapi else contract.as_json()
+        write(as_text(document), output)
+
+    @group.command("check")
+    def _check(
+        app: Annotated[str, app_],
+        against: Annotated[Path, against_],
+        path: Annotated[str | None, path_] = None,
+        factory: Annotated[bool, factory_] = False,
+        as_json: Annotated[bool, changes_] = False,
+    ) -> None:
+        """Tell what changed since an older contract, and whom it breaks.
+
+        Exit code: 0 where nothing changed that breaks a client, 1 where something did, 2 for a
+        mistyped command, a file that is no contract, or an application that cannot be imported.
+        """
+        changes = changes_since(against, contract_at(app, path, factory))
+        if as_json:
+            write(as_text([asdict(change) for change in changes]), None)
+        else:
+            for change in changes:
+                show_line(str(change))
+            tell(_summary(changes))
+        raise SystemExit(BREAKING if any(change.breaking for change in changes) else 0)
