@@ -87,6 +87,8 @@ ORDER = [
     "client._blocking",
     "client",
     "_followed",
+    "_ts_type",
+    "_typescript",
     "_typed",
     "_shown",
     "_contracts",
