@@ -132,7 +132,7 @@ class Definitions:
     def _array(self, schema: Schema) -> Type:
         first, rest = schema.get("prefixItems"), schema.get("items", True)
         if not isinstance(first, Sequence) or not first:
-            return Type(_atom(self.type_of(rest)) + "[]")
+            return Type("[]" if schema.get("maxItems") == 0 else _atom(self.type_of(rest)) + "[]")
         needed = schema.get("minItems", 0)
         items = [
             # Held as a whole: `[A | B?]` would be read otherwise.

@@ -70,6 +70,7 @@ A, B, C = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
         ({"prefixItems": [A, B], "minItems": 1, "items": False}, "[string, number?]"),
         ({"prefixItems": [A, B], "minItems": 2, "items": C}, "[string, number, ...boolean[]]"),
         ({"prefixItems": [A], "minItems": 1}, "[string, ...unknown[]]"),
+        ({"maxItems": 0}, "[]"),
         (
             {"prefixItems": [{"anyOf": [A, B]}], "minItems": 0, "items": False},
             "[(string | number)?]",
