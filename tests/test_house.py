@@ -79,6 +79,7 @@ ORDER = [
     "client._subscription",
     "client._topics",
     "client._events",
+    "client._routes",
     "client._desk",
     "client._following",
     "client._socket",

@@ -1,0 +1,75 @@
+"""Routes with types, as the client takes them. Read by type checkers, never run."""
+
+from typing import Any, assert_type
+
+from pydantic import BaseModel, TypeAdapter
+
+from fastapi_observable_socket.client import (
+    Response,
+    Route,
+    Socket,
+    Stream,
+    StreamRoute,
+    SyncSocket,
+    SyncStream,
+)
+
+
+class Sum(BaseModel):
+    total: int
+
+
+add = Route("math/sum", list[float], Sum)
+logout = Route("logout", None, None)
+now = Route("now", None, str)
+forget = Route("forget", int, None)
+first = Route[int | None, Sum | None]("first")
+adapted = Route("adapted", TypeAdapter(Sum), TypeAdapter(list[int]))
+tail = StreamRoute("logs/tail", str, Sum)
+ticks = StreamRoute("ticks", None, int)
+either = StreamRoute[int | str, int | str]("either")
+
+assert_type(add, Route[list[float], Sum])
+assert_type(logout, Route[None, None])
+assert_type(now, Route[None, str])
+assert_type(forget, Route[int, None])
+assert_type(adapted, Route[Sum, list[int]])
+assert_type(tail, StreamRoute[str, Sum])
+assert_type(ticks, StreamRoute[None, int])
+
+
+async def asynchronous(socket: Socket) -> None:
+    assert_type(await socket.call(add, [1, 2.5], timeout=5), Sum)
+    assert_type(await socket.call(now), str)
+    assert_type(await socket.call(first, 1), Sum | None)
+    assert_type(await socket.call(first, None), Sum | None)
+    assert_type(await socket.call(first), Sum | None)
+    assert_type(await socket.call(adapted, Sum(total=1)), list[int])
+    assert_type(await socket.request(add, [1.5]), Response)
+    assert_type(socket.stream(tail, "x", window=3), Stream[Sum])
+    assert_type(socket.stream(ticks), Stream[int])
+    assert_type(socket.stream(either, "x"), Stream[int | str])
+    await socket.call(logout)
+    await socket.notify(logout)
+    await socket.notify(forget, 1)
+    assert_type(await socket.call("any", {"any": 1}), Any)
+    await socket.call(add, ["x"])  # type: ignore[misc]
+    await socket.call(add)  # type: ignore[arg-type]
+    await socket.call(logout, 1)  # type: ignore[misc]
+    await socket.call(tail, "x")  # type: ignore[call-overload]
+    socket.stream(tail)  # type: ignore[arg-type]
+    socket.stream(add, [1])  # type: ignore[call-overload]
+    await socket.notify(forget)  # type: ignore[arg-type]
+    await socket.request(forget)  # type: ignore[arg-type]
+
+
+def synchronous(socket: SyncSocket) -> None:
+    assert_type(socket.call(add, [1, 2.5]), Sum)
+    assert_type(socket.call(now), str)
+    assert_type(socket.request(add, [1.5]), Response)
+    assert_type(socket.stream(tail, "x"), SyncStream[Sum])
+    socket.notify(logout)
+    socket.call(add)  # type: ignore[arg-type]
+
+
+Route("x", "y", int)  # type: ignore[call-overload]
