@@ -90,6 +90,7 @@ ORDER = [
     "_followed",
     "_ts_type",
     "_typescript",
+    "_python",
     "_typed",
     "_shown",
     "_contracts",

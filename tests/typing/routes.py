@@ -2,7 +2,9 @@
 
 from typing import Any, assert_type
 
+import shop_routes as shop
 from pydantic import BaseModel, TypeAdapter
+from shop import Order, Page, Receipt, Shop
 
 from fastapi_observable_socket.client import (
     Response,
@@ -73,3 +75,16 @@ def synchronous(socket: SyncSocket) -> None:
 
 
 Route("x", "y", int)  # type: ignore[call-overload]
+
+
+async def made_of_an_application(socket: Socket) -> None:
+    assert_type(await socket.call(shop.orders_place, Order(item="tea")), Receipt)
+    found = await socket.call(shop.orders_find, shop.OrdersFindPayload(state="new", limit=3))
+    assert_type(found, Page[Order])
+    assert_type(await socket.call(shop.items), dict[str, Shop.Item])
+    assert_type(await socket.call(shop.items, 3), dict[str, Shop.Item])
+    assert_type(await socket.call(shop.class_, (1, "a")), bool | str)
+    assert_type(await socket.call(shop.logout), None)
+    assert_type(socket.stream(shop.orders_follow, 7), Stream[Receipt])
+    await socket.call(shop.orders_place, {"item": "tea"})  # type: ignore[misc]
+    await socket.call(shop.orders_find, shop.OrdersFindPayload(state="old"))  # type: ignore
