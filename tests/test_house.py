@@ -93,6 +93,8 @@ ORDER = [
     "_python",
     "_typed",
     "_shown",
+    "_watch",
+    "_made",
     "_contracts",
     "__init__",
 ]

@@ -12,7 +12,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 from ._contract import Contract
 
@@ -120,7 +120,7 @@ class _Names:
         alias = getattr(annotation, "__pydantic_generic_metadata__", None) or {}
         origin = alias.get("origin") or get_origin(annotation)
         if origin is None:
-            return self._named(annotation)
+            return self._named(Any if isinstance(annotation, TypeVar) else annotation)
         return self._of_parts(origin, alias.get("args") or get_args(annotation))
 
     def _of_parts(self, origin: Any, parts: tuple[Any, ...]) -> str:

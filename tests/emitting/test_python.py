@@ -47,7 +47,7 @@ class Outer:
         (Literal["a", '"', 1, None, Colour.RED], 'Literal["a", "\\"", 1, None, Colour.RED]'),
         (Outer.Inner, "Outer.Inner"),
         (Number, "Number"),
-        (Some, "Some"),
+        (Some, "Any"),
         ("Unresolved", "Any"),
     ],
 )
