@@ -13,6 +13,7 @@ import fastapi_observable_socket
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 12),
     reason="older pydantic says less of dictionaries",
