@@ -11,12 +11,13 @@ import importlib
 import json
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 from ._errors import SignatureError
-from ._made import check, is_stale, texts
+from ._made import as_text, check, document, is_stale, texts
 from ._shown import show_line, tell
 from ._typed import Mistyped
 from ._watch import watch
@@ -76,10 +77,6 @@ def write(text: str, output: Path | None) -> None:
         tell(f"wrote {output}")
 
 
-def as_text(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
-
-
 def changes_since(file: Path, contract: Contract) -> list[Change]:
     """What changed since the contract in `file`. Raises `Mistyped` where there is none."""
     try:
@@ -97,6 +94,14 @@ def _watch(path: Path) -> NoReturn:
         watch([sys.executable, "-m", str(__package__), *again], path)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+
+
+def _check_files(made: Mapping[Path, str]) -> None:
+    told = check(made)
+    for line in told:
+        tell(line)
+    if told:
+        raise SystemExit(STALE)
 
 
 def _summary(changes: list[Change]) -> str:
@@ -123,6 +128,7 @@ def add_to(commands: "Typer") -> None:
     factory_ = typer.Option("--factory", help="The attribute is a function that makes it.")
     json_ = typer.Option("--json", help="As JSON (the default).")
     asyncapi_ = typer.Option("--asyncapi", help="As an AsyncAPI 3.0 document.")
+    schema_ = typer.Option("--schema", help="Its models alone, as JSON Schema.")
     output_ = typer.Option("--output", "-o", metavar="FILE", help="Write the document here.")
     typescript_ = typer.Option(metavar="FILE", help="Write types for TypeScript here.")
     python_ = typer.Option(metavar="FILE", help="Write typed routes for Python here.")
@@ -142,6 +148,7 @@ def add_to(commands: "Typer") -> None:
         factory: Annotated[bool, factory_] = False,
         as_json: Annotated[bool, json_] = False,
         as_asyncapi: Annotated[bool, asyncapi_] = False,
+        as_schema: Annotated[bool, schema_] = False,
         output: Annotated[Path | None, output_] = None,
         typescript: Annotated[Path | None, typescript_] = None,
         python: Annotated[Path | None, python_] = None,
@@ -157,8 +164,9 @@ def add_to(commands: "Typer") -> None:
         Exit code: 0, 1 where --check finds a file stale, or 2 where the application cannot be
         imported or has no such socket.
         """
-        forms = {"--json": as_json, "--asyncapi": as_asyncapi}
-        if sum(forms.values()) > 1:
+        forms = {"--json": as_json, "--asyncapi": as_asyncapi, "--schema": as_schema}
+        asked = [form for form, wanted in forms.items() if wanted]
+        if len(asked) > 1:
             raise Mistyped(f"one form at a time: {' or '.join(forms)}")
         files = [file for file in (output, typescript, python) if file and str(file) != "-"]
         if (stale or watching) and ((stale and watching) or not files):
@@ -167,16 +175,13 @@ def add_to(commands: "Typer") -> None:
             _watch(Path.cwd())
         contract = contract_at(app, path, factory)
         made = texts(contract, typescript, python, register)
-        if not made or output or any(forms.values()):
-            document = contract.as_asyncapi() if as_asyncapi else contract.as_json()
-            made = {output or Path("-"): as_text(document) + "\n", **made}
+        if not made or output or asked:
+            made = {output or Path("-"): document(contract, *asked), **made}
         if stale:
-            told = check(made)
-            for line in told:
-                tell(line)
-            raise SystemExit(STALE if told else 0)
-        for file, text in made.items():
-            write(text, file)
+            _check_files(made)
+        else:
+            for file, text in made.items():
+                write(text, file)
 
     @group.command("check")
     def _check(

@@ -2,8 +2,10 @@
 Files that are made of a contract: what belongs into them, and whether they say it.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ._contract import Contract
 from ._python import python
@@ -21,6 +23,28 @@ def texts(
     if python_ is not None:
         made[python_] = python(contract)
     return made
+
+
+def document(contract: Contract, form: str = "--json") -> str:
+    """The contract as one document, in the form that the command line calls so."""
+    if form == "--asyncapi":
+        return as_text(contract.as_asyncapi())
+    if form == "--schema":
+        return as_text(_schema(contract.as_json()))
+    return as_text(contract.as_json())
+
+
+def _schema(contract: Mapping[str, Any]) -> dict[str, Any]:
+    """The models alone: a contract is no JSON Schema, and its words mean something else there."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": contract["title"],
+        "definitions": contract["definitions"],
+    }
+
+
+def as_text(made: Any) -> str:
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
 def is_stale(file: Path, text: str) -> bool:

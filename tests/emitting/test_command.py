@@ -1,17 +1,22 @@
 """`contract --typescript --python`, with `--check` and `--watch`."""
 
+import json
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from fastapi_observable_socket.__main__ import main
+from fastapi_observable_socket._made import document
 from fastapi_observable_socket._watch import sources
+from fastapi_observable_socket.contract import contract_of
 
 APP = """
 from fastapi_observable_socket import SocketRouter
@@ -99,6 +104,20 @@ def test_json_is_what_is_shown_where_nothing_else_is_asked_for(run: Run):
     code, out, _ = run("--json", "--typescript", "routes.ts")
     assert code == 0
     assert out.startswith('{\n  "format": 1')
+
+
+def test_the_schema_is_one_of_the_models_alone(run: Run, torture: ModuleType):
+    code, out, _ = run("--schema")
+    assert code == 0
+    assert json.loads(out) == {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Shop",
+        "definitions": {},
+    }
+    whole = json.loads(document(contract_of(torture.router()), "--schema"))
+    references = set(re.findall(r'"#/definitions/([^"]+)"', json.dumps(whole)))
+    assert references
+    assert references <= whole["definitions"].keys()
 
 
 def test_check_tells_stale_files_and_writes_nothing(run: Run, folder: Folder):
