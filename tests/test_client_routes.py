@@ -12,6 +12,7 @@ from fastapi_observable_socket import SocketRouter
 from fastapi_observable_socket.client import (
     Route,
     StreamRoute,
+    TopicRoute,
     Unserialisable,
     connect,
     connect_sync,
@@ -45,6 +46,10 @@ def made() -> SocketRouter:
     async def days(payload: int | None = None) -> AsyncIterator[date]:
         for day in range(payload or 1):
             yield date(2030, 1, day + 1)
+
+    @router.topic("stays/{number}/{file:path}", event=Bill, publish=True, keep=False)
+    async def follow(number: int, file: str) -> Stay:
+        return Stay(first=date(2030, 1, number), n=2)
 
     return router
 
@@ -94,6 +99,48 @@ def test_without_async_it_is_the_same(url: str):
         assert socket.request(BILL, STAY).ok
         assert list(socket.stream(StreamRoute("days", int, date), 1)) == [date(2030, 1, 1)]
         socket.notify(BILL, STAY)
+
+
+STAYS = TopicRoute("stays/{number}/{file:path}", Bill, Stay)
+
+
+def test_a_topic_gives_events_and_a_state_of_its_types_and_takes_such_events(url: str):
+    topic = STAYS.at(number=3, file="a/b")
+    bill = Bill(last=date(2030, 1, 5), total=1)
+
+    async def follow() -> None:
+        async with connect(url) as socket, socket.subscribe(topic) as events:
+            assert events.snapshot == Stay(first=date(2030, 1, 3), n=2)
+            await socket.publish(topic, bill)
+            assert await anext(aiter(events)) == bill
+            wrong: Any = "bill"
+            with pytest.raises(TypeError, match="the event of 'stays/3/a/b' does not fit"):
+                await socket.publish(topic, wrong)
+
+    asyncio.run(follow())
+    with connect_sync(url) as socket, socket.subscribe(topic) as events:
+        assert events.snapshot.nights == 2
+        socket.publish(topic, bill)
+        assert next(iter(events)) == bill
+
+
+def test_a_pattern_is_no_topic_until_it_has_its_parameters(url: str):
+    with connect_sync(url) as socket, pytest.raises(ValueError, match="is a pattern"):
+        socket.subscribe(STAYS)
+    assert STAYS.at(number=1, file="a/b").name == "stays/1/a/b"
+    for wrong in ({}, {"number": 1}, {"number": 1, "file": "a", "more": 2}):
+        with pytest.raises(TypeError, match="takes number, file"):
+            STAYS.at(**wrong)
+    for wrong in ({"number": "", "file": "a"}, {"number": "1/2", "file": "a"}):
+        with pytest.raises(ValueError, match="another topic"):
+            STAYS.at(**wrong)
+    read: list[Any] = [TopicRoute[int, None]("t"), TopicRoute("t", int), TopicRoute("t", int, None)]
+    for topic in read:
+        assert topic.event.validate_json("1") == 1
+        assert topic.snapshot.validate_json("null") is None
+        assert topic.at().name == "t"
+    anything: Any = TopicRoute("t")
+    assert anything.snapshot.validate_json("[1]") == [1]
 
 
 def refused(url: str, call: Callable[[Any], Any]) -> None:

@@ -23,16 +23,18 @@ _HEAD: Final = (
 
 
 def python(contract: Contract) -> str:
-    """A module with a `Route` or `StreamRoute` for each route. The same contract gives the same
-    bytes."""
+    """A module with a `Route` or `StreamRoute` for each route, and a `TopicRoute` for each
+    topic. The same contract gives the same bytes."""
     made, names = contract.as_json(), _Names()
     routes = [_route(name, each, contract.types, names) for name, each in made["routes"].items()]
+    topics = [_topic(name, each, contract.types, names) for name, each in made["topics"].items()]
     what = " ".join(f"{contract.title} {contract.version}".split())
     blocks = [
         f"{_HEAD}\n{_text(f'The routes of {what}.' if what else 'The routes of a server.')}",
         "\n".join(names.imports()),
         *names.dicts,
         *routes,
+        *topics,
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
@@ -47,8 +49,20 @@ def _route(name: str, route: Mapping[str, Any], known: Types, names: "_Names") -
     kind = names.imported(_OURS, "StreamRoute" if is_stream else "Route")
     gives = known.get(("routes", name, "item" if is_stream else "result"))
     held = f"{kind}[{_payload(name, route, known, names)}, {names.type_of(gives)}]"
-    said = "\n\n".join(filter(None, (route["summary"], route["description"])))
-    constant = f"{names.new(_snake(name))} = {held}({_quoted(name)})"
+    return _constant(names.new(_snake(name)), held, name, route)
+
+
+def _topic(name: str, topic: Mapping[str, Any], known: Types, names: "_Names") -> str:
+    event, state = (known.get(("topics", name, part)) for part in ("event", "snapshot"))
+    kind = names.imported(_OURS, "TopicRoute")
+    held = f"{kind}[{names.type_of(event)}, {names.type_of(state)}]"
+    # As a route may be called as well.
+    return _constant(names.new(f"topic_{_snake(name.replace(':path', ''))}"), held, name, topic)
+
+
+def _constant(own: str, held: str, name: str, each: Mapping[str, Any]) -> str:
+    said = "\n\n".join(filter(None, (each["summary"], each["description"])))
+    constant = f"{own} = {held}({_quoted(name)})"
     return f"{constant}\n{_text(said)}" if said else constant
 
 

@@ -7,13 +7,16 @@ from pydantic import BaseModel, TypeAdapter
 from shop import Order, Page, Receipt, Shop
 
 from fastapi_observable_socket.client import (
+    Events,
     Response,
     Route,
     Socket,
     Stream,
     StreamRoute,
+    SyncEvents,
     SyncSocket,
     SyncStream,
+    TopicRoute,
 )
 
 
@@ -31,6 +34,12 @@ tail = StreamRoute("logs/tail", str, Sum)
 ticks = StreamRoute("ticks", None, int)
 either = StreamRoute[int | str, int | str]("either")
 
+news = TopicRoute("news", str)
+orders = TopicRoute("orders/{order_id}", Sum, list[int])
+board = TopicRoute[int | str, Sum | None]("board")
+
+assert_type(news, TopicRoute[str, None])
+assert_type(orders.at(order_id=4), TopicRoute[Sum, list[int]])
 assert_type(add, Route[list[float], Sum])
 assert_type(logout, Route[None, None])
 assert_type(now, Route[None, str])
@@ -55,6 +64,13 @@ async def asynchronous(socket: Socket) -> None:
     await socket.notify(logout)
     await socket.notify(forget, 1)
     assert_type(await socket.call("any", {"any": 1}), Any)
+    assert_type(socket.subscribe(news), Events[str, None])
+    assert_type(socket.subscribe(orders.at(order_id=4), since=("e", 1)), Events[Sum, list[int]])
+    assert_type(socket.subscribe(board), Events[int | str, Sum | None])
+    await socket.publish(news, "x")
+    await socket.publish("any", 1)
+    await socket.publish(news, 1)  # type: ignore[misc]
+    socket.subscribe(add)  # type: ignore[call-overload]
     await socket.call(add, ["x"])  # type: ignore[misc]
     await socket.call(add)  # type: ignore[arg-type]
     await socket.call(logout, 1)  # type: ignore[misc]
@@ -71,6 +87,8 @@ def synchronous(socket: SyncSocket) -> None:
     assert_type(socket.request(add, [1.5]), Response)
     assert_type(socket.stream(tail, "x"), SyncStream[Sum])
     socket.notify(logout)
+    assert_type(socket.subscribe(orders.at(order_id=4)), SyncEvents[Sum, list[int]])
+    socket.publish(news, "x")
     socket.call(add)  # type: ignore[arg-type]
 
 
@@ -86,5 +104,7 @@ async def made_of_an_application(socket: Socket) -> None:
     assert_type(await socket.call(shop.class_, (1, "a")), bool | str)
     assert_type(await socket.call(shop.logout), None)
     assert_type(socket.stream(shop.orders_follow, 7), Stream[Receipt])
+    at = shop.topic_orders_order_file.at(order=1, file="a/b")
+    assert_type(socket.subscribe(at), Events[Receipt, Order])
     await socket.call(shop.orders_place, {"item": "tea"})  # type: ignore[misc]
     await socket.call(shop.orders_find, shop.OrdersFindPayload(state="old"))  # type: ignore

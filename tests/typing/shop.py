@@ -60,6 +60,17 @@ async def of_class(payload: tuple[int, str] | None) -> bool | str:
     return True
 
 
+@router.topic("orders/{order}/{file:path}", event=Receipt, publish=True)
+async def changes(order: int) -> Order:
+    """What happens to an order."""
+    return Order(item="tea")
+
+
+@router.topic("news", event=str)
+async def news() -> bool:
+    return True
+
+
 @router.route("orders/follow")
 async def follow(order: int) -> AsyncIterator[Receipt]:
     yield Receipt(total=Decimal(order))

@@ -4,7 +4,7 @@
 """The routes of Shop 1.0.0."""
 
 from datetime import date
-from fastapi_observable_socket.client import Route, StreamRoute
+from fastapi_observable_socket.client import Route, StreamRoute, TopicRoute
 from shop import Order, Page, Receipt, Shop
 from typing import Literal, NotRequired
 from typing_extensions import TypedDict
@@ -27,3 +27,8 @@ orders_follow = StreamRoute[int, Receipt]("orders/follow")
 
 orders_place = Route[Order, Receipt]("orders/place")
 """Place an order."""
+
+topic_orders_order_file = TopicRoute[Receipt, Order]("orders/{order}/{file:path}")
+"""What happens to an order."""
+
+topic_news = TopicRoute[str, None]("news")

@@ -39,7 +39,7 @@ from ._events import Events
 from ._greeting import Contract, Session
 from ._items import Push, Pushes, Stream
 from ._life import State
-from ._routes import Route, StreamRoute
+from ._routes import Route, StreamRoute, TopicRoute
 from ._socket import Connecting, Socket, connect
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "SyncPushes",
     "SyncSocket",
     "SyncStream",
+    "TopicRoute",
     "Unserialisable",
     "connect",
     "connect_sync",

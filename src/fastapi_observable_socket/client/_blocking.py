@@ -24,7 +24,7 @@ from ._following import Headers, Since, Timeout
 from ._greeting import Session
 from ._items import Push
 from ._life import State
-from ._routes import Route, StreamRoute
+from ._routes import Route, StreamRoute, TopicRoute
 from ._socket import Connecting, Socket, connect
 
 T = TypeVar("T")
@@ -182,6 +182,15 @@ class SyncSocket:
     @overload
     def subscribe(
         self,
+        topic: TopicRoute[T, S],
+        *,
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> SyncEvents[T, S]: ...
+    @overload
+    def subscribe(
+        self,
         topic: str,
         *,
         since: Since = None,
@@ -220,15 +229,35 @@ class SyncSocket:
         timeout: Timeout = UNSET,
     ) -> SyncEvents[T, S]: ...
     def subscribe(
-        self, topic: str, *, on_gap: OnGap | None = None, **options: Any
+        self, topic: Any, *, on_gap: OnGap | None = None, **options: Any
     ) -> SyncEvents[Any, Any]:
         """The events of a topic, by `with` and `for`; see `Socket.subscribe`."""
         making = partial(self._socket.subscribe, topic, **options)
         return SyncEvents(self._bridge, self._bridge.now(making), on_gap)
 
+    @overload
+    def publish(
+        self,
+        topic: TopicRoute[T, Any],
+        event: T,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None: ...
+    @overload
     def publish(
         self,
         topic: str,
+        event: Any,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None: ...
+    def publish(
+        self,
+        topic: Any,
         event: Any,
         message_id: str | None = None,
         *,
