@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves, on a fresh machine.
 PYTHON ?= python3
 
-.PHONY: demo test check fast bench clean
+.PHONY: demo test check fast types bench clean
 
 demo:            ## serve the example newsroom and print its address
 	@bash scripts/demo.sh
@@ -14,6 +14,9 @@ check:           ## lint and types alone
 
 fast:            ## the quick tests alone, on this Python and the newest FastAPI
 	@$(PYTHON) scripts/test.py fast
+
+types:           ## write anew what is made of contracts: the examples' routes, and what tests keep
+	@$(PYTHON) scripts/test.py types
 
 bench:           ## the benchmarks (some minutes; see bench/README.md)
 	@$(PYTHON) bench/run.py

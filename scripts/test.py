@@ -6,6 +6,7 @@ Everything that must hold, by one command on a fresh machine: `python3 scripts/t
                       them); then the npm package
     test.py check     lint and types
     test.py fast      the quick tests, on one Python and the newest FastAPI
+    test.py types     no test: write anew what is made of contracts and kept here
 
 Needs Python with venv and, for the npm package, AsyncAPI and pyright, Node 20 and npm. Virtual
 environments are kept in .venvs/ and made anew only when what they hold changed.
@@ -48,6 +49,9 @@ def main(what: str) -> None:
     if what in ("all", "check"):
         check(pythons[version])
     if what == "check":
+        return
+    if what == "types":
+        write_types(pythons[version], version)
         return
     wheel = build(pythons[version])
     ensure_redis()
@@ -163,6 +167,12 @@ def build(python: Path) -> Path:
     return wheel
 
 
+def write_types(python: Path, version: tuple[int, int]) -> None:
+    name = f"{name_of(version)}-newest"
+    inside = environment(python, name, "-r", str(TESTS), "-c", str(NEWEST), "fastapi", "msgspec")
+    run([str(inside), "scripts/keep.py"], PYTHONPATH=str(ROOT / "src"))
+
+
 def run_tests(
     python: Path,
     version: tuple[int, int],
@@ -259,6 +269,6 @@ def stop(why: str) -> None:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:] or ["all"]
-    if arguments not in (["all"], ["check"], ["fast"]):
+    if arguments not in (["all"], ["check"], ["fast"], ["types"]):
         sys.exit(__doc__)
     main(arguments[0])

@@ -26,6 +26,7 @@ from models import (
     Me,
     Nap,
     Person,
+    Story,
     Sum,
     Text,
     Title,
@@ -142,15 +143,15 @@ async def access_signed_in(_ws: WebSocket, _message: MessageData, user: CurrentU
     return user is not None
 
 
-async def article_to_json(article: Article) -> dict[str, Any]:
-    """Asked for 2xx answers only."""
-    return {
-        "id": article.id,
-        "title": article.title,
-        "author": article.author.name,
-        "access": article.access,
-        "body": article.body,
-    }
+async def article_to_story(article: Article) -> Story:
+    """Asked for 2xx answers only. Its type is what the contract says of the result."""
+    return Story(
+        id=article.id,
+        title=article.title,
+        author=article.author.name,
+        access=article.access,
+        body=article.body,
+    )
 
 
 # --- Reading
@@ -169,7 +170,7 @@ async def list_articles(db: Database) -> list[Headline]:
     options={
         "data_check": data_check_article,
         "access": access_article,
-        "dehydrate": article_to_json,
+        "dehydrate": article_to_story,
     },
     ordered=False,
 )
@@ -184,7 +185,7 @@ async def get_article(local: dict[str, Any]) -> HandlerResult:
 
 @router.route(
     "add-article",
-    options={"access": access_signed_in, "dehydrate": article_to_json},
+    options={"access": access_signed_in, "dehydrate": article_to_story},
     ordered=False,
 )
 async def add_article(payload: Draft, db: Database, user: CurrentUser) -> Any:
@@ -202,7 +203,7 @@ async def add_article(payload: Draft, db: Database, user: CurrentUser) -> Any:
     options={
         "data_check": data_check_article,
         "access": access_own_article,
-        "dehydrate": article_to_json,
+        "dehydrate": article_to_story,
     },
     ordered=False,
 )

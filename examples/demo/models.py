@@ -67,6 +67,16 @@ class Headline(BaseModel):
     author: Byline
 
 
+class Story(BaseModel):
+    """An article with its text, for those who may read it."""
+
+    id: int
+    title: str
+    author: str
+    access: Access
+    body: str
+
+
 class Finding(BaseModel):
     """What is wrong with the value of one field; nothing is, if `message` is null."""
 

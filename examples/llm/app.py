@@ -61,6 +61,9 @@ class News(BaseModel):
     running: int
 
 
+router.pushes("generation", News)  # for the contract: pushes need no declaration to be sent
+
+
 class Overview(BaseModel):
     generations: list[About]
     running: int
@@ -115,7 +118,7 @@ def begun(prompt: str, seed: int) -> Iterator[Generation]:
 
 
 @router.route("generate", timeout=600)  # no model is held for longer than this
-async def generate(ask: Ask, model: Model, progress: Progress) -> AsyncIterator[Token]:
+async def generate(ask: Ask, model: Model, progress: Progress[About]) -> AsyncIterator[Token]:
     seed = secrets.randbelow(2**31) if ask.seed is None else ask.seed
     with begun(ask.prompt, seed) as generation:
         # Progress is told apart from the items: it says which of the generations this one is.

@@ -8,7 +8,7 @@ import copy
 import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -31,8 +31,9 @@ from ._schemas import (
     canonical,
     filled,
     takes_null,
+    types_in,
 )
-from ._signature import EMPTY
+from ._signature import EMPTY, annotation_of
 from ._topic import Topic
 from ._wire import is_reserved
 
@@ -60,6 +61,9 @@ class Contract:
 
     path: str | None
     _json: dict[str, Any]
+    types: Mapping[tuple[str, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+    """The Python types of what is in it: `("routes", "math/sum", "payload")`, and one further
+    for members that are taken by their keys."""
 
     @property
     def title(self) -> str:
@@ -175,7 +179,8 @@ def contract(
         "path": path,
         "auth": head.auth,
     }
-    return Contract(path, above | whole)
+    types = {place: annotation_of(adapts) for place, adapts in types_in(tree)}
+    return Contract(path, above | whole, types)
 
 
 def hash_of(whole: Mapping[str, Any]) -> str:

@@ -11,19 +11,24 @@ import importlib
 import json
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 from ._errors import SignatureError
+from ._made import as_text, check, document, is_stale, texts
 from ._shown import show_line, tell
 from ._typed import Mistyped
+from ._watch import watch
 from .contract import Change, Contract, ContractError, compare, contract_of
 
 if TYPE_CHECKING:
     from typer import Typer
 
 BREAKING: Final = 1
+STALE: Final = 1
+INTERRUPTED: Final = 130
 
 
 def contract_at(app: str, path: str | None = None, factory: bool = False) -> Contract:
@@ -64,16 +69,12 @@ def _imported(app: str, factory: bool) -> Any:
 def write(text: str, output: Path | None) -> None:
     """To the file, which is left alone where it says so already; else to standard output."""
     text = text.rstrip("\n") + "\n"
-    if output is None:
+    if output is None or str(output) == "-":
         sys.stdout.write(text)
-    elif not output.exists() or output.read_text(encoding="utf-8") != text:
+    elif is_stale(output, text):
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(text.encode())
         tell(f"wrote {output}")
-
-
-def as_text(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def changes_since(file: Path, contract: Contract) -> list[Change]:
@@ -84,6 +85,23 @@ def changes_since(file: Path, contract: Contract) -> list[Change]:
         raise Mistyped(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise Mistyped(f"{file} is no contract, as `contract --json` writes them") from None
+
+
+def _watch(path: Path) -> NoReturn:
+    """Do the same whenever something changes. Ends by Ctrl-C."""
+    again = [each for each in sys.argv[1:] if each != "--watch"]
+    try:
+        watch([sys.executable, "-m", str(__package__), *again], path)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _check_files(made: Mapping[Path, str]) -> None:
+    told = check(made)
+    for line in told:
+        tell(line)
+    if told:
+        raise SystemExit(STALE)
 
 
 def _summary(changes: list[Change]) -> str:
@@ -110,7 +128,13 @@ def add_to(commands: "Typer") -> None:
     factory_ = typer.Option("--factory", help="The attribute is a function that makes it.")
     json_ = typer.Option("--json", help="As JSON (the default).")
     asyncapi_ = typer.Option("--asyncapi", help="As an AsyncAPI 3.0 document.")
-    output_ = typer.Option("--output", "-o", metavar="FILE", help="Write here.")
+    schema_ = typer.Option("--schema", help="Its models alone, as JSON Schema.")
+    output_ = typer.Option("--output", "-o", metavar="FILE", help="Write the document here.")
+    typescript_ = typer.Option(metavar="FILE", help="Write types for TypeScript here.")
+    python_ = typer.Option(metavar="FILE", help="Write typed routes for Python here.")
+    register_ = typer.Option(help="Let the TypeScript tell the npm package which routes there are.")
+    stale_ = typer.Option("--check", help="Write nothing: are the files what they would be now?")
+    watch_ = typer.Option("--watch", help="Write again whenever a Python file here changes.")
     against_ = typer.Option(metavar="FILE", help="An older contract, written by --json.")
     changes_ = typer.Option("--json", help="Print the changes as JSON.")
 
@@ -124,18 +148,40 @@ def add_to(commands: "Typer") -> None:
         factory: Annotated[bool, factory_] = False,
         as_json: Annotated[bool, json_] = False,
         as_asyncapi: Annotated[bool, asyncapi_] = False,
+        as_schema: Annotated[bool, schema_] = False,
         output: Annotated[Path | None, output_] = None,
+        typescript: Annotated[Path | None, typescript_] = None,
+        python: Annotated[Path | None, python_] = None,
+        register: Annotated[bool, register_] = True,
+        stale: Annotated[bool, stale_] = False,
+        watching: Annotated[bool, watch_] = False,
     ) -> None:
-        """Write the contract of an application. `contract check` compares it with an older one.
+        """Write the contract of an application, or types made of it. `contract check` compares it
+        with an older one.
 
-        Exit code: 0, or 2 where the application cannot be imported or has no such socket.
+        Files that say the same already are left alone.
+
+        Exit code: 0, 1 where --check finds a file stale, or 2 where the application cannot be
+        imported or has no such socket.
         """
-        forms = {"--json": as_json, "--asyncapi": as_asyncapi}
-        if sum(forms.values()) > 1:
+        forms = {"--json": as_json, "--asyncapi": as_asyncapi, "--schema": as_schema}
+        asked = [form for form, wanted in forms.items() if wanted]
+        if len(asked) > 1:
             raise Mistyped(f"one form at a time: {' or '.join(forms)}")
+        files = [file for file in (output, typescript, python) if file and str(file) != "-"]
+        if (stale or watching) and ((stale and watching) or not files):
+            raise Mistyped("--check and --watch need a file to write, and are not for each other")
+        if watching:
+            _watch(Path.cwd())
         contract = contract_at(app, path, factory)
-        document = contract.as_asyncapi() if as_asyncapi else contract.as_json()
-        write(as_text(document), output)
+        made = texts(contract, typescript, python, register)
+        if not made or output or asked:
+            made = {output or Path("-"): document(contract, *asked), **made}
+        if stale:
+            _check_files(made)
+        else:
+            for file, text in made.items():
+                write(text, file)
 
     @group.command("check")
     def _check(

@@ -111,6 +111,11 @@ def filled(tree: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Schema]]:
     return _filled_in(tree, (), found), definitions
 
 
+def types_in(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], "TypeAdapter[Any]"]]:
+    """Each type in the tree, and its place."""
+    return ((place, adapts) for place, _, adapts in _wanted(tree, ()))
+
+
 def _wanted(node: Any, place: tuple[str, ...]) -> Iterator[Wanted]:
     if isinstance(node, Typed):
         yield place, node.mode, node.type

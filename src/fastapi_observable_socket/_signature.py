@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 from fastapi import params
 from pydantic import (
@@ -148,7 +149,6 @@ def adapter(annotation: Any) -> "TypeAdapter[Any] | None":
         made: TypeAdapter[Any] = TypeAdapter(annotation)
         if not getattr(made, "pydantic_complete", True):
             made.rebuild()  # newer pydantics put it off, and what goes wrong with it
-        return made
     except PydanticUndefinedAnnotation as error:
         raise Unresolved(str(error)) from error
     except PydanticSchemaGenerationError:
@@ -157,6 +157,16 @@ def adapter(annotation: Any) -> "TypeAdapter[Any] | None":
         if error.code == "class-not-fully-defined":
             raise Unresolved(str(error)) from error
         raise SignatureError(f"pydantic refuses {annotation!r}: {error}") from error
+    _annotations[made] = annotation
+    return made
+
+
+_annotations: WeakKeyDictionary["TypeAdapter[Any]", Any] = WeakKeyDictionary()
+
+
+def annotation_of(adapts: "TypeAdapter[Any]") -> Any:
+    """What `adapter` was given; Any where another made it."""
+    return _annotations.get(adapts, Any)
 
 
 def _signature(function: Any) -> inspect.Signature:

@@ -15,6 +15,7 @@ let editing = null // the article in the editor, or null for a new one
 
 // --- The connection. It comes back by itself; here it is only shown.
 
+// What may be called, with what, and what comes back: ../routes.ts says it, which is made of app.py.
 const socket = new ObservableSocket('/ws', { WebSocket: ShownWebSocket })
 
 const STATES = {
@@ -179,6 +180,7 @@ function refuse(error) {
 
 const FIELDS = ['title', 'body', 'access']
 
+/** @param {import('../routes.js').Story | null} article */
 function edit(article = null) {
   editing = article
   $('editor-title').textContent = article ? `Edit “${article.title}”` : 'A new article'
@@ -224,7 +226,7 @@ $('cancel').onclick = () => ($('editor').hidden = true)
 $('editor').onsubmit = async (event) => {
   event.preventDefault()
   $('editor-error').textContent = ''
-  const draft = Object.fromEntries(FIELDS.map((name) => [name, $(name).value]))
+  const draft = { title: $('title').value, body: $('body').value, access: $('access').value }
   const route = editing ? 'edit-article' : 'add-article'
   try {
     const article = await socket.call(route, draft, { headers: own() })

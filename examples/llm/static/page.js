@@ -3,6 +3,7 @@
 import { ConnectionLostError, ObservableSocket, ResponseError } from 'fastapi-observable-socket'
 import { $, element } from './dom.js'
 
+// What may be called, with what, and what comes back: ../routes.ts says it, which is made of app.py.
 const socket = new ObservableSocket('/ws')
 
 // --- The connection. It comes back by itself, and then the page catches up.
@@ -154,7 +155,7 @@ socket.on('push', ({ route, payload }) => {
 
 function list(running) {
   $('running').textContent = `Generators that run on the server: ${running}`
-  const focused = document.activeElement.dataset.id
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.id
   $('lately').replaceChildren(
     ...known.map((generation) => {
       const button = element(

@@ -11,7 +11,7 @@ const out = new URL('.out/docs/', root)
 /** What a block may take for granted. */
 const given: Record<string, string> = { 'routes.ts': `export interface Routes { [route: string]: { payload?: any; result: any } }` }
 
-test.each(['README.md', '../docs/migrate.md'])('%s', (name) => {
+test.each(['README.md', '../docs/migrate.md', '../docs/typescript.md'])('%s', (name) => {
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
   const blocks = [...readFileSync(new URL(name, root), 'utf8').matchAll(/^```(tsx?)\n(.*?)^```/gms)]

@@ -7,8 +7,8 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const python = resolve(process.env.FOS_PYTHON ?? here('../../../.venv/bin/python'))
-const src = here('../../../src')
+export const python = resolve(process.env.FOS_PYTHON ?? here('../../../.venv/bin/python'))
+export const src = here('../../../src')
 
 /** Why the real server cannot be had; undefined when it can. It must be where FOS_REQUIRE_SERVER is 1. */
 export function unavailable(modules = 'uvicorn'): string | undefined {

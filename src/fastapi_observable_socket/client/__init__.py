@@ -39,6 +39,7 @@ from ._events import Events
 from ._greeting import Contract, Session
 from ._items import Push, Pushes, Stream
 from ._life import State
+from ._routes import Route, StreamRoute, TopicRoute
 from ._socket import Connecting, Socket, connect
 
 __all__ = [
@@ -54,16 +55,19 @@ __all__ = [
     "QueueFullError",
     "Response",
     "ResponseError",
+    "Route",
     "Session",
     "Socket",
     "SocketError",
     "SocketTimeoutError",
     "State",
     "Stream",
+    "StreamRoute",
     "SyncEvents",
     "SyncPushes",
     "SyncSocket",
     "SyncStream",
+    "TopicRoute",
     "Unserialisable",
     "connect",
     "connect_sync",

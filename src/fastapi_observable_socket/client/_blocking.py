@@ -24,11 +24,14 @@ from ._following import Headers, Since, Timeout
 from ._greeting import Session
 from ._items import Push
 from ._life import State
+from ._routes import Route, StreamRoute, TopicRoute
 from ._socket import Connecting, Socket, connect
 
 T = TypeVar("T")
 S = TypeVar("S")
 P = ParamSpec("P")
+Q = TypeVar("Q")
+R = TypeVar("R")
 F = TypeVar("F", bound=Handler)
 
 
@@ -45,6 +48,26 @@ class SyncSocket:
         self._bridge = bridge
         self._socket = socket
 
+    @overload
+    def call(
+        self,
+        route: Route[None, R],
+        payload: None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> R: ...
+    @overload
+    def call(
+        self,
+        route: Route[Q, R],
+        payload: Q,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> R: ...
     @overload
     def call(
         self,
@@ -66,13 +89,33 @@ class SyncSocket:
         timeout: Timeout = UNSET,
         on_progress: Callable[[Any], Any] | None = None,
     ) -> T: ...
-    def call(self, route: str, payload: Any = None, **options: Any) -> Any:
+    def call(self, route: Any, payload: Any = None, **options: Any) -> Any:
         """The payload of a 2xx answer; see `Socket.call`."""
         return self._bridge.do(self._socket.call(route, payload, **self._heard_here(options)))
 
+    @overload
     def request(
         self,
-        route: str,
+        route: str | Route[None, Any],
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Response: ...
+    @overload
+    def request(
+        self,
+        route: Route[Q, Any],
+        payload: Q,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Response: ...
+    def request(
+        self,
+        route: Any,
         payload: Any = None,
         *,
         headers: Headers | None = None,
@@ -86,6 +129,28 @@ class SyncSocket:
         )
         return self._bridge.do(asking)
 
+    @overload
+    def stream(
+        self,
+        route: StreamRoute[None, R],
+        payload: None = None,
+        *,
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> SyncStream[R]: ...
+    @overload
+    def stream(
+        self,
+        route: StreamRoute[Q, R],
+        payload: Q,
+        *,
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> SyncStream[R]: ...
     @overload
     def stream(
         self,
@@ -109,11 +174,20 @@ class SyncSocket:
         timeout: Timeout = UNSET,
         on_progress: Callable[[Any], Any] | None = None,
     ) -> SyncStream[T]: ...
-    def stream(self, route: str, payload: Any = None, **options: Any) -> SyncStream[Any]:
+    def stream(self, route: Any, payload: Any = None, **options: Any) -> SyncStream[Any]:
         """The items of the answer, as a plain iterator; see `Socket.stream`."""
         making = partial(self._socket.stream, route, payload, **self._heard_here(options))
         return SyncStream(self._bridge, self._bridge.now(making))
 
+    @overload
+    def subscribe(
+        self,
+        topic: TopicRoute[T, S],
+        *,
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> SyncEvents[T, S]: ...
     @overload
     def subscribe(
         self,
@@ -155,15 +229,35 @@ class SyncSocket:
         timeout: Timeout = UNSET,
     ) -> SyncEvents[T, S]: ...
     def subscribe(
-        self, topic: str, *, on_gap: OnGap | None = None, **options: Any
+        self, topic: Any, *, on_gap: OnGap | None = None, **options: Any
     ) -> SyncEvents[Any, Any]:
         """The events of a topic, by `with` and `for`; see `Socket.subscribe`."""
         making = partial(self._socket.subscribe, topic, **options)
         return SyncEvents(self._bridge, self._bridge.now(making), on_gap)
 
+    @overload
+    def publish(
+        self,
+        topic: TopicRoute[T, Any],
+        event: T,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None: ...
+    @overload
     def publish(
         self,
         topic: str,
+        event: Any,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None: ...
+    def publish(
+        self,
+        topic: Any,
         event: Any,
         message_id: str | None = None,
         *,
@@ -176,9 +270,27 @@ class SyncSocket:
         )
         return self._bridge.do(publishing)
 
+    @overload
     def notify(
         self,
-        route: str,
+        route: str | Route[None, Any],
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> None: ...
+    @overload
+    def notify(
+        self,
+        route: Route[Q, Any],
+        payload: Q,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> None: ...
+    def notify(
+        self,
+        route: Any,
         payload: Any = None,
         *,
         headers: Headers | None = None,

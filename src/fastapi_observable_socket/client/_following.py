@@ -15,6 +15,7 @@ from ._desk import Desk
 from ._events import Events, OnGap
 from ._items import reader
 from ._ledger import payload_of
+from ._routes import TopicRoute, followed, published
 from ._subscription import Subscription
 
 T = TypeVar("T")
@@ -37,6 +38,15 @@ class Following:
     def _limit(self, timeout: Timeout) -> float | None:
         return self._timeout if isinstance(timeout, UnsetType) else timeout
 
+    @overload
+    def subscribe(
+        self,
+        topic: TopicRoute[T, S],
+        *,
+        since: Since = None,
+        on_gap: OnGap | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Events[T, S]: ...
     @overload
     def subscribe(
         self,
@@ -79,7 +89,7 @@ class Following:
     ) -> Events[T, S]: ...
     def subscribe(
         self,
-        topic: str,
+        topic: str | TopicRoute[Any, Any],
         *,
         event: Any = None,
         snapshot: Any = None,
@@ -88,16 +98,17 @@ class Following:
         timeout: Timeout = UNSET,
     ) -> Events[Any, Any]:
         """The events of a topic, by `async with` and `async for`; with `event` as values of that
-        type, with `snapshot` its state as one of that.
+        type, with `snapshot` its state as one of that. A `TopicRoute` knows the types of both.
 
         Those that came after `since` come first. Where events are lost iterating raises `Gap`;
         with `on_gap` that is called with it instead, plain or async, and iterating goes on.
         `timeout` bounds the wait for the beginning alone. All who listen to a topic by one
         socket share one subscription at the server. See `Events`.
         """
-        if not isinstance(topic, str) or not topic:
-            raise ValueError(f"a topic has a name, and {topic!r} is none")
-        subscription = Subscription(topic, None if since is None else Position(*since))
+        name, event, snapshot = followed(topic, event, snapshot)
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a topic has a name, and {name!r} is none")
+        subscription = Subscription(name, None if since is None else Position(*since))
         return Events(
             self._desk.topics,
             subscription,
@@ -107,9 +118,29 @@ class Following:
             self._limit(timeout),
         )
 
+    @overload
+    async def publish(
+        self,
+        topic: TopicRoute[T, Any],
+        event: T,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None: ...
+    @overload
     async def publish(
         self,
         topic: str,
+        event: Any,
+        message_id: str | None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Position | None: ...
+    async def publish(
+        self,
+        topic: str | TopicRoute[Any, Any],
         event: Any,
         message_id: str | None = None,
         *,
@@ -122,7 +153,8 @@ class Following:
         knows whether it was stored: it may be published again under the same `message_id`, and
         is stored once.
         """
-        said: Header = {"topic": topic, "payload": event}
+        name, event = published(topic, event)
+        said: Header = {"topic": name, "payload": event}
         if message_id is not None:
             said["message_id"] = message_id
         frame = await self._desk.ask("$pub", said, headers, self._limit(timeout))

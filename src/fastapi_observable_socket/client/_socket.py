@@ -22,8 +22,11 @@ from ._items import Push, Pushes, Stream, reader
 from ._ledger import Heard, payload_of
 from ._life import Auth, Options, State
 from ._line import Heartbeat
+from ._routes import Route, StreamRoute, asked
 
 T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
 F = TypeVar("F", bound=Handler)
 
 
@@ -36,6 +39,26 @@ class Socket(Following):
 
     # --- calls
 
+    @overload
+    async def call(
+        self,
+        route: Route[None, R],
+        payload: None = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> R: ...
+    @overload
+    async def call(
+        self,
+        route: Route[P, R],
+        payload: P,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> R: ...
     @overload
     async def call(
         self,
@@ -59,7 +82,7 @@ class Socket(Following):
     ) -> T: ...
     async def call(
         self,
-        route: str,
+        route: str | Route[Any, Any],
         payload: Any = None,
         *,
         result: Any = None,
@@ -67,7 +90,8 @@ class Socket(Following):
         timeout: Timeout = UNSET,
         on_progress: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """The payload of a 2xx answer; with `result`, as a value of that type.
+        """The payload of a 2xx answer; with `result`, as a value of that type. A `Route` knows
+        the types of both.
 
         Waits for a connection if there is none just now. `on_progress` is called with the payload
         of each answer that is not the last, if the server sends any. Cancelling it cancels on
@@ -79,16 +103,37 @@ class Socket(Following):
         `ValidationError` for an answer that is no `result`, and `Unserialisable` for a payload
         that is not JSON.
         """
+        name, payload, result = asked(route, payload, result)
         frame = await self._desk.ask(
-            route, payload, headers, self._limit(timeout), _progress(on_progress)
+            name, payload, headers, self._limit(timeout), _progress(on_progress)
         )
         if not frame.ok:
-            raise error_of(route, frame)
+            raise error_of(name, frame)
         return payload_of(frame) if result is None else reader(result)(frame)
 
+    @overload
     async def request(
         self,
-        route: str,
+        route: str | Route[None, Any],
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Response: ...
+    @overload
+    async def request(
+        self,
+        route: Route[P, Any],
+        payload: P,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Response: ...
+    async def request(
+        self,
+        route: str | Route[Any, Any],
         payload: Any = None,
         *,
         headers: Headers | None = None,
@@ -96,12 +141,35 @@ class Socket(Following):
         on_progress: Callable[[Any], Any] | None = None,
     ) -> Response:
         """As `call`, but gives the answer itself, whatever its status."""
+        name, payload, _ = asked(route, payload, None)
         frame = await self._desk.ask(
-            route, payload, headers, self._limit(timeout), _progress(on_progress)
+            name, payload, headers, self._limit(timeout), _progress(on_progress)
         )
         status = 200 if frame.status is None else frame.status
         return Response(frame.uuid or 0, status, frame.headers or {}, payload_of(frame))
 
+    @overload
+    def stream(
+        self,
+        route: StreamRoute[None, R],
+        payload: None = None,
+        *,
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Stream[R]: ...
+    @overload
+    def stream(
+        self,
+        route: StreamRoute[P, R],
+        payload: P,
+        *,
+        window: int = 64,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+        on_progress: Callable[[Any], Any] | None = None,
+    ) -> Stream[R]: ...
     @overload
     def stream(
         self,
@@ -127,7 +195,7 @@ class Socket(Following):
     ) -> Stream[T]: ...
     def stream(
         self,
-        route: str,
+        route: str | StreamRoute[Any, Any],
         payload: Any = None,
         *,
         item: Any = None,
@@ -136,7 +204,8 @@ class Socket(Following):
         timeout: Timeout = UNSET,
         on_progress: Callable[[Any], Any] | None = None,
     ) -> Stream[Any]:
-        """The items of the answer, one by one; with `item`, as values of that type.
+        """The items of the answer, one by one; with `item`, as values of that type. A
+        `StreamRoute` knows the types of both.
 
         At most `window` items are on their way or wait here: a slow reader slows the server
         down. `timeout` bounds the wait for the first frame alone. A route that is no stream gives
@@ -145,12 +214,31 @@ class Socket(Following):
         if window < 1:
             raise ValueError("a window is at least 1")
         limit = self._limit(timeout)
-        call = self._desk.stream(route, payload, headers, window, limit, _progress(on_progress))
+        name, payload, item = asked(route, payload, item)
+        call = self._desk.stream(name, payload, headers, window, limit, _progress(on_progress))
         return Stream(self._desk, call, payload_of if item is None else reader(item))
 
+    @overload
     async def notify(
         self,
-        route: str,
+        route: str | Route[None, Any],
+        payload: Any = None,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> None: ...
+    @overload
+    async def notify(
+        self,
+        route: Route[P, Any],
+        payload: P,
+        *,
+        headers: Headers | None = None,
+        timeout: Timeout = UNSET,
+    ) -> None: ...
+    async def notify(
+        self,
+        route: str | Route[Any, Any],
         payload: Any = None,
         *,
         headers: Headers | None = None,
@@ -158,7 +246,8 @@ class Socket(Following):
     ) -> None:
         """Send a request, and do not wait for its answer; but for a connection, and while the
         server reads too slowly. Raises as `call` does where it cannot be sent."""
-        await self._desk.tell(route, payload, headers, self._limit(timeout))
+        name, payload, _ = asked(route, payload, None)
+        await self._desk.tell(name, payload, headers, self._limit(timeout))
 
     # --- what the server sends
 
