@@ -234,10 +234,10 @@ describe.skipIf(reasonNot('uvicorn, sqlalchemy, aiosqlite, redis') ?? noRedis())
     ] as const
     const opened = await Promise.all(screens.map((each) => open(one, 'main', each)))
     const [first] = opened as [Page]
-    await first.mouse.move(500, 500)
     for (const [number, page] of opened.entries()) {
       const { colorScheme, viewport } = screens[number]!
       await page.locator('.note').nth(2).waitFor()
+      await first.mouse.move(500 + number, 500) // a hand is seen for three seconds
       if (page !== first) await page.locator('.hand').waitFor()
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0)
       const inside = await page.$$eval('.note', (notes) => {
