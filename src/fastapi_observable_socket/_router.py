@@ -48,6 +48,8 @@ from ._errors import SignatureError
 from ._gate import Gate, refuse_for_now
 from ._greeting import Greeting
 from ._handle import Connections, checked_name
+from ._http import BEAT, http_routes
+from ._http import Bounds as HttpBounds
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
 from ._outbox import Bounds, Budget
@@ -578,6 +580,21 @@ class SocketRouter:
             path, cast(Any, self), name=name or self.__name__, dependencies=dependencies
         )
         return api
+
+    def http(self, prefix: str = "/api") -> APIRouter:
+        """The same routes over HTTP, for `app.include_router`: `POST <prefix>/<route>`, and for
+        streams server-sent events, also by `GET` with the payload as JSON in `?payload=`.
+
+        Hooks, dependencies, limits and errors are those of the socket; a token comes as
+        `Authorization: Bearer`, a message's headers are those of the request that the route
+        names. `ws` is a socket that nobody pushes through. All is in the app's OpenAPI. To be
+        called when all routes are registered. Raises `ValueError` and `SignatureError`.
+        """
+        self._ready()
+        routes = {n: r for n, r in self._routes.items() if not is_reserved(n)}
+        beat = min(BEAT, self._limits.idle_timeout / 3)
+        bounds = HttpBounds(body=self._limits.max_message_bytes, beat=beat)
+        return http_routes(routes, self, prefix, self._authenticator.hook is not None, bounds)
 
     def _end_with(self, router: Router) -> None:
         """Close the hub in the application's shutdown, behind all that its own does."""
