@@ -128,6 +128,11 @@ class Contracts:
         self._ready = ready
         self._known: tuple[tuple[int, ...], str | None] | None = None
 
+    @property
+    def title(self) -> str:
+        """The router's own; "" where it has none."""
+        return self._head.title
+
     def of(self, path: str | None = None, app: Any = None) -> Contract:
         """The contract at `path` of `app`. Raises `ContractError` and `SignatureError`."""
         self._ready()
@@ -136,11 +141,15 @@ class Contracts:
 
     def hash(self) -> str | None:
         """That of now. None where there is no contract: no reason to refuse anyone."""
-        # Nothing is ever taken back: as many as before are the same as before.
-        size = len(self._routes), len(self._topics), len(self._declarations)
+        size = self.size
         if self._known is None or self._known[0] != size:
             self._known = size, self._hash()
         return self._known[1]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Nothing is ever taken back: as many as before are the same as before."""
+        return len(self._routes), len(self._topics), len(self._declarations)
 
     def _hash(self) -> str | None:
         try:

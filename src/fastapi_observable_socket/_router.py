@@ -48,9 +48,12 @@ from ._errors import SignatureError
 from ._gate import Gate, refuse_for_now
 from ._greeting import Greeting
 from ._handle import Connections, checked_name
+from ._http import BEAT, http_routes
+from ._http import Bounds as HttpBounds
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
 from ._outbox import Bounds, Budget
+from ._pages import Pages
 from ._people import People
 from ._plan import Definition, Handler, RouteOptions
 from ._presence import Presence
@@ -542,11 +545,17 @@ class SocketRouter:
         *,
         dependencies: Sequence[params.Depends] = (),
         name: str | None = None,
+        docs: bool | None = None,
+        docs_dependencies: Sequence[params.Depends] = (),
     ) -> None:
         """Serve this router's sockets at `path` of a FastAPI or Starlette application.
 
-        `dependencies` are FastAPI's, solved before the socket is accepted. Raises
-        `SignatureError` for routes whose annotations are still not defined.
+        `dependencies` are FastAPI's, solved before the socket is accepted. Opened as a page, the
+        same path is the console, with `contract.json`, `asyncapi.json` and `routes.ts` below it:
+        where the app has its own documentation, or as `docs` says. `docs_dependencies` guard
+        them all.
+
+        Raises `SignatureError` for routes whose annotations are still not defined.
         """
         if not isinstance(app, Starlette | Router):
             raise TypeError(f"mount(app, path) needs the app first, not {app!r}")
@@ -564,6 +573,9 @@ class SocketRouter:
         else:
             # Straight to ASGI: FastAPI's own share of a connection would be for nothing.
             router.add_websocket_route(path, cast(Any, self), name=name or self.__name__)
+        Pages(self._contracts, docs).add(
+            router, path, docs_dependencies, path if isinstance(app, FastAPI) else ""
+        )
 
     def api_router(
         self,
@@ -571,13 +583,32 @@ class SocketRouter:
         *,
         dependencies: Sequence[params.Depends] = (),
         name: str | None = None,
+        docs: bool | None = None,
+        docs_dependencies: Sequence[params.Depends] = (),
     ) -> APIRouter:
-        """An `APIRouter` with this router's socket at `path`, for `app.include_router`."""
+        """An `APIRouter` with this router's socket at `path`, for `app.include_router`. The
+        others are as in `mount`."""
         api = APIRouter()
         api.add_api_websocket_route(
             path, cast(Any, self), name=name or self.__name__, dependencies=dependencies
         )
+        Pages(self._contracts, docs).add(api, path, docs_dependencies)
         return api
+
+    def http(self, prefix: str = "/api") -> APIRouter:
+        """The same routes over HTTP, for `app.include_router`: `POST <prefix>/<route>`, and for
+        streams server-sent events, also by `GET` with the payload as JSON in `?payload=`.
+
+        Hooks, dependencies, limits and errors are those of the socket; a token comes as
+        `Authorization: Bearer`, a message's headers are those of the request that the route
+        names. `ws` is a socket that nobody pushes through. All is in the app's OpenAPI. To be
+        called when all routes are registered. Raises `ValueError` and `SignatureError`.
+        """
+        self._ready()
+        routes = {n: r for n, r in self._routes.items() if not is_reserved(n)}
+        beat = min(BEAT, self._limits.idle_timeout / 3)
+        bounds = HttpBounds(body=self._limits.max_message_bytes, beat=beat)
+        return http_routes(routes, self, prefix, self._authenticator.hook is not None, bounds)
 
     def _end_with(self, router: Router) -> None:
         """Close the hub in the application's shutdown, behind all that its own does."""

@@ -1,0 +1,312 @@
+"""
+The same routes over HTTP: `POST <prefix>/<route>`, and server-sent events for streams.
+
+Each request is served as a socket with one request on it, so hooks, dependencies, limits and
+errors are those of the socket.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Header, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field, TypeAdapter, create_model
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ._http_answers import Events, gone, is_item, plain_response, refusal_response
+from ._loopback import HELLO, Answer, Loopback, Refused, Serve, refused
+from ._plan import Member
+from ._route import Route
+from ._signature import EMPTY
+
+WINDOW = 64
+"""Items of a stream that are on their way at most."""
+
+BEAT = 15.0
+"""Seconds of silence after which a stream says that it is still there."""
+
+
+class Problem(BaseModel):
+    """The payload of a refusal."""
+
+    message: str
+    code: str | None = None
+    detail: list[dict[str, Any]] | None = Field(
+        None, description="What did not fit: `loc`, `msg` and `type` of each."
+    )
+
+
+class Bounds(BaseModel):
+    """What holds for each request: bytes of its body, and seconds between signs of life."""
+
+    body: int
+    beat: float
+
+
+def http_routes(
+    routes: Mapping[str, Route],
+    serve: Serve,
+    prefix: str,
+    has_tokens: bool,
+    bounds: Bounds,
+) -> APIRouter:
+    """An `APIRouter` with one path for each of `routes`. Raises `ValueError` for a name that can
+    be no path."""
+    api = APIRouter(
+        prefix=prefix, dependencies=[Depends(HTTPBearer(auto_error=False))] if has_tokens else None
+    )
+    for name, route in routes.items():
+        if "{" in name or "}" in name:
+            raise ValueError(f"route {name!r} cannot be a path: it has braces in it")
+        _add(api, Gateway(name, route, serve, has_tokens, bounds))
+    return api
+
+
+def _add(api: APIRouter, gateway: "Gateway") -> None:
+    definition = gateway.route.definition
+    words = definition.about.of(definition.handler)
+    told: dict[str, Any] = {
+        "name": gateway.name,
+        "summary": words.summary or None,
+        "description": words.description or "",
+        "tags": list(words.tags),
+        "deprecated": words.deprecated or None,
+        "responses": gateway.responses(),
+        "route_class_override": gateway.route_class(),
+        "response_model": None,
+    }
+    plan = gateway.route.plan
+    if not plan.is_stream:
+        told["response_model"] = (
+            None if plan.shape.result is None else documented(plan.shape.result)
+        )
+    api.add_api_route("/" + gateway.name, gateway.endpoint(), methods=["POST"], **told)
+    if plan.is_stream:
+        by_query = gateway.endpoint(by_query=True)
+        api.add_api_route("/" + gateway.name, by_query, methods=["GET"], **told)
+
+
+class Gateway:
+    """One route of the router as one path of HTTP."""
+
+    def __init__(
+        self, name: str, route: Route, serve: Serve, has_tokens: bool, bounds: Bounds
+    ) -> None:
+        self.name = name
+        self.route = route
+        self._serve = serve
+        self._has_tokens = has_tokens
+        self._bounds = bounds
+        self._headers = {m.name: m.name.lower() for m in route.plan.shape.headers}
+
+    # --- what it looks like
+
+    def endpoint(self, by_query: bool = False) -> Callable[..., Coroutine[Any, Any, Response]]:
+        """What FastAPI calls, and reads the documentation from."""
+
+        async def answer(request: Request, **_: Any) -> Response:
+            return await self.answer(request)
+
+        shape = self.route.plan.shape
+        parameters = {"request": inspect.Parameter("request", _BY_NAME, annotation=Request)}
+        payload = _payload_parameter(shape.payload, shape.default, shape.members, by_query)
+        if payload is not None:
+            parameters["payload"] = payload
+        for n, member in enumerate(shape.headers):
+            name = f"header_{n}"
+            parameters[name] = _header_parameter(name, self._headers[member.name], member)
+        answer.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+        answer.__name__ = re.sub(r"\W", "_", self.name)
+        return answer
+
+    def responses(self) -> dict[int | str, dict[str, Any]]:
+        plan, definition = self.route.plan, self.route.definition
+        found: dict[int | str, dict[str, Any]] = {
+            "default": {"description": "Refused, or failed", "model": Problem}
+        }
+        for status, each in definition.responses.items():
+            errors = plan.errors.get(status)
+            model = Problem if errors is None else documented(errors)
+            found[status] = {"description": each.description, "model": model}
+        if plan.is_stream:
+            item = plan.shape.item
+            found[200] = {
+                "description": "Server-sent events, one for each item, then `end` or `error`; or, "
+                "where the request accepts JSON alone, a list of all items",
+                "model": list[Any if item is None else documented(item)],  # type: ignore[misc]
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            }
+        return found
+
+    def route_class(self) -> type[APIRoute]:
+        """FastAPI's own checks run for the dependencies around the router; what it says of payload
+        and headers is left to the route, which says it as over a socket."""
+        gateway = self
+
+        class Path(APIRoute):
+            def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+                inner = super().get_route_handler()
+
+                async def handler(request: Request) -> Response:
+                    try:
+                        await gateway.read(request)
+                        return await inner(request)
+                    except RequestValidationError as error:
+                        if not gateway.is_ours(error):
+                            raise
+                        return await gateway.answer(request)
+                    except Refused as refusal:
+                        return refusal_response(refusal)
+
+                return handler
+
+        return Path
+
+    def is_ours(self, error: RequestValidationError) -> bool:
+        """Whether only what the route itself looks at does not fit."""
+        names = self._headers.values()
+        return all(
+            place[:1] == ("body",)
+            or (place[:1] == ("header",) and place[1:2] and place[1] in names)
+            or place[:2] == ("query", "payload")
+            for place in (tuple(each["loc"]) for each in error.errors())
+        )
+
+    # --- what it does
+
+    async def read(self, request: Request) -> None:
+        """Take the body, before anybody takes more of it than there may be. Raises `Refused`."""
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self._bounds.body:
+                raise refused(413, f"a payload has at most {self._bounds.body} bytes", "too_large")
+            chunks.append(chunk)
+        request._body = b"".join(chunks)
+        await self._payload(request)  # older FastAPIs answer what is not JSON in their own way
+
+    async def answer(self, request: Request) -> Response:
+        """Raises nothing that is the peer's fault."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                peer = await stack.enter_async_context(Loopback(self._serve, request.scope))
+                await self._introduce(peer, request)
+                items = self._takes_items(request)
+                self._ask(peer, await self._payload(request), request, items)
+                first = await self._first(peer, request)
+            except Refused as refusal:
+                return refusal_response(refusal)
+            if not items or (not is_item(first) and first.status >= 300):
+                return plain_response(first)
+            return Events(peer, first, self._bounds.beat, stack.pop_all())
+
+    async def _introduce(self, peer: Loopback, request: Request) -> None:
+        if not self._has_tokens:
+            return
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        said: dict[str, Any] = {"protocol": 1, "client": "http"}
+        if kind.lower() == "bearer" and token.strip():
+            said["token"] = token.strip()
+        peer.say("$hello", said, uuid=HELLO)
+        answer = await peer.answer()
+        if answer.status >= 300:
+            challenge = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else {}
+            raise Refused(answer.status, challenge, bytes(answer.payload))
+
+    def _takes_items(self, request: Request) -> bool:
+        accepted = request.headers.get("accept", "*/*")
+        wants_json = "json" in accepted and "event-stream" not in accepted and "*/*" not in accepted
+        return self.route.streams and not wants_json
+
+    async def _payload(self, request: Request) -> Any:
+        body: bytes = await request.body()
+        if request.method == "GET":
+            body = request.query_params.get("payload", "").encode()
+        if not body.strip():
+            return None
+        try:
+            # Decoded, so that nothing in it can pass for another member of the frame.
+            return msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise refused(400, "the payload is not JSON", "bad_request") from None
+
+    def _ask(self, peer: Loopback, payload: Any, request: Request, items: bool) -> None:
+        headers: dict[str, Any] = {
+            name: request.headers[alias]
+            for name, alias in self._headers.items()
+            if alias in request.headers
+        }
+        if items:
+            headers |= {"$stream": True, "$window": WINDOW}
+        peer.say(self.name, payload, headers)
+
+    async def _first(self, peer: Loopback, request: Request) -> Answer:
+        """The first answer, unless nobody waits for it any more."""
+        answer = asyncio.ensure_future(self._alive(peer))
+        leaving = asyncio.ensure_future(gone(request.receive))
+        try:
+            await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise refused(499, "the client went away", "cancelled")
+        finally:
+            for task in (answer, leaving):
+                task.cancel()
+            await asyncio.gather(answer, leaving, return_exceptions=True)
+
+    async def _alive(self, peer: Loopback) -> Answer:
+        while True:
+            try:
+                async with asyncio.timeout(self._bounds.beat):
+                    return await peer.answer()
+            except TimeoutError:
+                peer.say("PING", uuid=HELLO)
+
+
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
+
+def documented(adapts: "TypeAdapter[Any]") -> Any:
+    """A type that FastAPI documents as this one."""
+
+    class Documented:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return adapts.core_schema
+
+    return Documented
+
+
+def _payload_parameter(
+    payload: "TypeAdapter[Any] | None", default: Any, members: Any, by_query: bool
+) -> inspect.Parameter | None:
+    if by_query:
+        text = Annotated[str | None, Query(description="The payload, as JSON")]
+        return inspect.Parameter("payload", _BY_NAME, annotation=text, default=None)
+    if members:
+        fields: dict[str, Any] = {
+            f"m{n}": (
+                documented(m.type),
+                Field(... if m.default is EMPTY else m.default, alias=m.name),
+            )
+            for n, m in enumerate(members)
+        }
+        model = create_model("Payload", **fields)
+        return inspect.Parameter("payload", _BY_NAME, annotation=Annotated[model, Body()])
+    if payload is None:
+        return None
+    kind: Any = Annotated[documented(payload), Body()]
+    return inspect.Parameter("payload", _BY_NAME, annotation=kind, default=default)
+
+
+def _header_parameter(name: str, alias: str, member: Member) -> inspect.Parameter:
+    kind: Any = Annotated[documented(member.type), Header(alias=alias)]
+    return inspect.Parameter(name, _BY_NAME, annotation=kind, default=member.default)
