@@ -52,6 +52,7 @@ ORDER = [
     "_identity",
     "_connection",
     "_gate",
+    "console",
     "_signals",
     "_drain",
     "_loopback",
@@ -63,7 +64,6 @@ ORDER = [
     "_contract",
     "_ts_type",
     "_typescript",
-    "console",
     "_pages",
     "_router",
     "_subset",
@@ -108,7 +108,7 @@ ORDER = [
 DOORS = {"testing", "pytest_plugin", "__main__"}
 """Import rooms; no room imports them."""
 
-WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session", "client._ledger"}
+WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session", "client._ledger", "console"}
 """Rooms that need no event loop and no web framework."""
 
 

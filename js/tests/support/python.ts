@@ -74,6 +74,13 @@ export class PythonServer extends Server {
   }
 }
 
+/** The routes of `tests/console_server.py`, and the console beside them. */
+export class ConsoleServer extends Server {
+  constructor(port: number) {
+    super(port, [python, here('../console_server.py'), `${port}`])
+  }
+}
+
 /** The newsroom of `examples/demo`, with a database of its own. */
 export class Newsroom extends Server {
   constructor(port: number, database: string) {
