@@ -344,7 +344,7 @@ async def histories(redis: Process, count: int = 20_000) -> list[Row]:
                 for n in range(first, count, 64):
                     message_id = f"{n:016}" if kind == "i" else ""
                     topic = f"{kind}-{n % 100}"
-                    await publisher._backend.publish(topic, DATA, keep=KEEP, message_id=message_id)
+                    await publisher.backend.publish(topic, DATA, keep=KEEP, message_id=message_id)
 
             before = redis_info(redis, "used_memory")
             await asyncio.gather(*(some(kind, first) for first in range(64)))

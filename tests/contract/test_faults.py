@@ -870,7 +870,7 @@ def test_users_and_what_they_may_not(run, own_redis):
             witnesses = await listen(hub, ["t"])
             await hub.publish("t", b"0", KEEP)
             await until(lambda: witnesses["t"].items == [0])
-            run_id = hub._backend._incarnation
+            run_id = hub.backend._incarnation
             assert run_id.encode() in own_redis.send("INFO", "server")
         for user in ("app:wrong", "mute:x"):
             async with hub_at(f"redis://{user}@{address}") as hub:
