@@ -15,6 +15,8 @@ export interface SessionInfo {
   session: string
   features: string[]
   limits: { message_bytes: number; in_flight: number; streams: number; window: number }
+  /** The server's. Not `compatible`: it is of another major version than the one that was given to this socket. */
+  contract: { version: string | null; hash: string | null; compatible?: boolean }
 }
 
 /** setTimeout takes no more; beyond, it fires at once. */
@@ -30,7 +32,7 @@ export interface Greeting {
 
 /** `heed`: the server wants to hear something this often. The ledger is told how much it works on at once. */
 export function greeting(
-  ask: SocketOptions['auth'],
+  { auth: ask, contract }: SocketOptions,
   lent: Lent,
   ledger: Pick<Session, 'most'>,
   heed: (ms: number) => void,
@@ -72,7 +74,7 @@ export function greeting(
 
   const self: Greeting = {
     session: undefined,
-    hello: (token) => say('$hello', { protocol: 1, client: 'js', features: ['calls', 'drain'], token: token ?? undefined }),
+    hello: (token) => say('$hello', { protocol: 1, client: 'js', features: ['calls', 'drain'], contract, token: token ?? undefined }),
     auth: (token, end) => say('$auth', { token }, end),
     over() {
       clearTimeout(timer)

@@ -16,6 +16,8 @@ export interface SocketOptions {
    * session that ends: true. A server that knows nothing of it answers 404, and nobody is told.
    */
   hello?: boolean
+  /** What the page was built for: the `contract` of its generated routes. `session.contract` then says whether it still fits. */
+  contract?: { version: string; hash?: string }
   /** Sent with every request; those of the call win. */
   headers?: Headers | (() => Headers)
   /** Milliseconds from the call to its answer, 30,000. `Infinity` for none. */

@@ -121,7 +121,7 @@ export class ObservableSocket<R = Routes, H = Handlers, P = Pushes, T = Topics> 
       error: this.#error,
       backoff: { min: 1_000, max: 30_000, ...second.backoff },
     }
-    this.#greeting = greeting(second.auth, this.#lent, this.#session, (ms) => this.#connection.line?.heed(ms))
+    this.#greeting = greeting(second, this.#lent, this.#session, (ms) => this.#connection.line?.heed(ms))
     this.#connection = connection(first, second, this.#lent.backoff, {
       opened: (token) => {
         // Not awaited: the server judges what follows on the same line after it.

@@ -38,6 +38,8 @@ interface Told extends Position {
   recovered?: boolean
   missed?: Event[]
   snapshot?: unknown
+  /** Of a refusal, where the topic declares one. */
+  payload?: any
 }
 
 interface Member {
@@ -144,7 +146,7 @@ export function topics(socket: ObservableSocket<any, any, any, any>, lent: Lent)
         if (/429|50[34]/.test(`${told.status}`)) {
           late = true
           topic.busy = LATER
-        } else if (!parts) fail(topic, refusal(topic.name, { ...told, ok: false, payload: told as {} }))
+        } else if (!parts) fail(topic, refusal(topic.name, { ...told, ok: false, payload: told.payload ?? told }))
       })
       if (late) {
         clearTimeout(timer)
