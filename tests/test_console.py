@@ -11,8 +11,8 @@ import pytest
 
 from fastapi_observable_socket.console import page, policy
 
-RAW = 72_500
-COMPRESSED = 28_500
+RAW = 74_000
+COMPRESSED = 29_500
 
 
 @pytest.fixture(name="html", scope="module")

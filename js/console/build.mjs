@@ -12,8 +12,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const place = here('../../src/fastapi_observable_socket/console/index.html')
 
 /** Of which a fourth is the client. What grows beyond has to be worth it. */
-export const RAW = 72_500
-export const COMPRESSED = 28_500
+export const RAW = 74_000
+export const COMPRESSED = 29_500
 
 export async function page() {
   const { outputFiles } = await build({

@@ -310,9 +310,9 @@ async def odd(payload: Any) -> Any:
     return {BAD: BAD}
 
 
-hostile.mount(app, "/hostile")
+hostile.mount(app, "/hostile", docs=False)
 
-# --- pages
+# --- pages that no router serves
 
 
 def served(path: str, contract: Any, end: str = "") -> None:
@@ -328,8 +328,6 @@ def served(path: str, contract: Any, end: str = "") -> None:
         return JSONResponse(contract() if callable(contract) else contract)
 
 
-served("/ws", lambda: contract_of(router).as_json())
-served("/private", lambda: contract_of(private).as_json())
 served("/hostile", attack)
 served("/nowhere", None)
 
