@@ -47,6 +47,7 @@ export function greeting(
         if (said?.session) {
           self.session = said
           ledger.most = said.limits?.in_flight || Infinity
+          if (said.contract?.compatible === false) lent.error(Error('another contract'))
         }
         heed(said?.heartbeat * 1000)
         end = Date.now() + said?.expires_in * 1000

@@ -22,7 +22,7 @@ const core = await size(`export { ObservableSocket } from './index.mjs'`)
 const all = await size(`export * from './index.mjs'`)
 const rows = [
   // 6000 until it kept to the bounds of a server, left one that drains, and said its contract: docs/architecture.md says why these are core.
-  ['core: ObservableSocket', core, 6350],
+  ['core: ObservableSocket', core, 6400],
   ['.: everything', all, 7500],
   ['./react adds', (await size(`export { ObservableSocket } from './index.mjs'; export * from './react.mjs'`)) - core, 1200],
   ['./topics adds', (await size(`export { ObservableSocket } from './index.mjs'; export * from './topics.mjs'`)) - core, 1200],

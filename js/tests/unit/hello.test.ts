@@ -27,6 +27,16 @@ describe('$hello', () => {
     }
   })
 
+  test('says what the page was built for, and the session whether it still fits', () => {
+    const { socket, ws } = openSocket({ contract: { version: '1.4', hash: 'abc' } })
+    const told = vi.fn()
+    socket.on('error', told)
+    expect(ws.hello!.payload).toMatchObject({ contract: { version: '1.4', hash: 'abc' } })
+    ws.greets({ ...info, contract: { version: '2.0', hash: 'def', compatible: false } })
+    expect(socket.session!.contract.compatible).toBe(false)
+    expect(told).toHaveBeenCalledOnce()
+  })
+
   test('is never said by the old signature, nor where it is turned off', () => {
     vi.stubGlobal('WebSocket', FakeWebSocket)
     new ObservableSocket('app', URL)
