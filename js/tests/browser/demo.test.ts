@@ -208,6 +208,21 @@ describe.skipIf(reasonNot('uvicorn, aiosqlite, sqlalchemy.ext.asyncio'))('the ne
     expect(complaints).toEqual([])
   })
 
+  test('its socket, opened as a page, is its console', async () => {
+    await visit()
+    await page.goto(`http://127.0.0.1:${wire.port}/ws#/route/math%2Fsum`)
+    await shows('h1', 'Newsroom')
+    await shows('#state', 'connected')
+    await page.locator('.item input').fill('42')
+    await page.keyboard.press('Control+Enter')
+    await shows('pre.value', '"sum": 42')
+    await page.goto(`http://127.0.0.1:${wire.port}/ws#/route/list-articles`)
+    await shows('article h2', 'list-articles')
+    await page.keyboard.press('Control+Enter')
+    await shows('pre.value', 'The library')
+    expect(complaints).toEqual([])
+  })
+
   test('a page without its client says so', async () => {
     page = await (await browser.newContext()).newPage()
     await page.route('**/client/**', (route) => route.fulfill({ status: 404 }))
