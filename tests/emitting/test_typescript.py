@@ -281,7 +281,7 @@ def test_a_pattern_has_room_for_the_topics_that_typescript_takes_for_it():
 # --- all of it
 
 
-@settings(max_examples=50, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 @given(contracts)
 def test_any_contract_can_be_written_and_always_the_same(contract: Any):
     text = typescript(contract)

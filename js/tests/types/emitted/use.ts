@@ -3,7 +3,7 @@
  * registered: no socket is told of it. Never run, only read.
  */
 
-import { ObservableSocket, type StreamName, type TopicName } from 'fastapi-observable-socket'
+import { isResponseError, ObservableSocket, type ErrorPayload, type StreamName, type TopicName } from 'fastapi-observable-socket'
 import { topics } from 'fastapi-observable-socket/topics'
 import { contract, type Cat, type Dog, type Owner, type OwnerInput, type PageCat, type Point, type Routes } from './routes.js'
 
@@ -99,6 +99,14 @@ await socket.call('keys', { first: 1, pet: { kind: 'cat' }, 'odd-name': 'ab' })
 await socket.call('keys', { pet: { kind: 'cat' } })
 same<Routes['keys']['errors'][404]['code'], 'not_found'>(true)
 same<Routes['keys']['headers'], { 'x-trace'?: string; depth?: number | null }>(true)
+
+// Errors that are declared are known by their status.
+const found = await socket.request('keys', { first: 1, pet: { kind: 'cat' } })
+if (found.ok) found.payload.pets.length
+else if (found.status === 404) same<typeof found.payload.code, 'not_found'>(true)
+else if (found.status === 409) same<typeof found.payload, ErrorPayload>(true)
+const failed: unknown = null
+if (isResponseError(failed, 'keys') && failed.status === 422) failed.payload.map(({ kind }) => kind.trim())
 
 // Streams.
 for await (const item of socket.stream('stream', {})) item.kind.trim()
