@@ -224,6 +224,15 @@ def test_a_handler_may_close_the_socket(url: str):
     assert socket.state == "closed"
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """As in a program of its own: who runs tests side by side may have turned it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_ends_the_wait_and_the_call(socket: SyncSocket, stage: Stage):
     def interrupt() -> None:
         eventually(lambda: stage.running == 1)
