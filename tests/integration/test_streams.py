@@ -638,9 +638,9 @@ def test_generators_in_threads_are_cancelled_and_closed_behind_their_step(
     server: Server, stage: Stage
 ) -> None:
     with server.connect() as peer:
-        # More than there are threads: some hang, some wait for a thread.
+        # More than there are threads (older anyios lend a few more): some hang, some wait for one.
         peer.send(*(stream(n, "threads", 5) for n in range(50)))
-        eventually(lambda: stage.seen["hanging"] == 40)
+        eventually(lambda: stage.seen["hanging"] >= 40, lambda: stage.seen)
         peer.send(*(cancel(n) for n in range(50)))
         books = Books()
         books.enter_all(peer, 50)
@@ -661,7 +661,7 @@ def test_generators_in_threads_are_cancelled_and_closed_behind_their_step(
 def test_generators_in_threads_of_a_peer_that_left_are_closed(server: Server, stage: Stage) -> None:
     peer = server.connect()
     peer.send(*(stream(n, "threads", 5) for n in range(50)))
-    eventually(lambda: stage.seen["hanging"] == 40)
+    eventually(lambda: stage.seen["hanging"] >= 40, lambda: stage.seen)
     peer.reset()
     server.assert_nothing_left()
     stage.stuck.set()
