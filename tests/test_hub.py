@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fastapi_observable_socket._attendance import Attendance
 from fastapi_observable_socket._hub import Hub
 from fastapi_observable_socket.backends import (
     Keep,
@@ -50,6 +51,11 @@ class Broker(MemoryBackend):
         self.silent = 0
         self.asked = []
         self.slow = None
+
+    def forgets(self):
+        """As one that was restarted."""
+        self._histories.clear()
+        self._epoch += "."
 
     async def start(self, on_message, on_state):
         def perhaps(message):
@@ -256,7 +262,8 @@ def test_one_who_is_too_far_behind_costs_the_others_nothing_of_what_they_missed(
 def test_an_epoch_that_comes_back_is_not_taken_for_lost(hub_run):
     async def main(hub, broker):
         [old] = await published(hub, 1)
-        history = broker._histories.pop("t")  # as a broker that was restarted
+        history = broker._histories["t"]
+        broker.forgets()
         await hub.attach("t", Ear())
         assert not (await hub.attach("t", Ear(), old)).recovered
         broker._histories["t"] = history  # and once more, with what it had saved
@@ -341,7 +348,7 @@ def test_another_history_is_a_gap(hub_run):
         ear = Ear()
         await hub.attach("t", ear)
         await hub.publish("t", b"0", KEEP)
-        broker._histories.clear()
+        broker.forgets()
         await hub.publish("t", b"1", KEEP)
         await settled()
         await hub.publish("t", b"2", KEEP)
@@ -564,7 +571,7 @@ def test_an_event_of_a_history_that_is_over_is_dropped(hub_run):
     async def main(hub, broker):
         ear = Ear()
         old = (await hub.attach("t", ear)).position
-        broker._histories.clear()
+        broker.forgets()
         await hub.publish("t", b"0", KEEP)
         await settled()
         broker.asked.clear()
@@ -715,7 +722,7 @@ def test_nothing_that_was_held_back_is_told_behind_a_gap(hub_run):
         await hub.attach("t", ear, per_second=20)
         for n in range(3):
             await hub.publish("t", b"%d" % n, KEEP)
-        broker._histories.clear()
+        broker.forgets()
         await hub.publish("t", b"3", KEEP)
         await eventually(lambda: ear.gaps)
         await asyncio.sleep(0.1)
@@ -932,5 +939,68 @@ def test_one_that_closes_while_topics_are_subscribed_keeps_nobody_waiting(hub_ru
         await hub.close()
         for each in await asyncio.gather(asked, about_to, return_exceptions=True):
             assert isinstance(each, Unavailable)
+
+    hub_run(main)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_one_that_is_further_than_the_broker_is_not_recovered_whoever_comes_with_it(
+    hub_run, together
+):
+    async def main(hub, broker):
+        first = (await hub.publish("t", b"0", KEEP)).position
+        for n in range(1, 10):
+            await hub.publish("t", b"%d" % n, KEEP)
+        ahead, behind = Ear(), Ear()
+        coming = [hub.attach("t", ahead, Position(first.epoch, 1000))]
+        coming += [hub.attach("t", behind, first)] if together else []
+        attached, *others = await asyncio.gather(*coming)
+        assert (attached.recovered, attached.position.offset) == (False, 10)
+        assert all(other.recovered and len(other.missed) == 9 for other in others)
+        await hub.publish("t", b"10", KEEP)
+        assert ahead.data == [10]
+
+    hub_run(main)
+
+
+def test_all_who_come_back_to_another_history_are_one_question(hub_run):
+    async def main(hub, broker):
+        await hub.publish("t", b"0", KEEP)
+        await hub.attach("t", Ear())
+        broker.asked.clear()
+        back = [hub.attach("t", Ear(), Position(f"old{n % 5}", 3)) for n in range(50)]
+        assert not any(attached.recovered for attached in await asyncio.gather(*back))
+        assert broker.asked == ["history"]
+
+    hub_run(main)
+
+
+def test_who_comes_while_an_old_lease_is_ended_is_told_of_too(hub_run):
+    class Somebody:
+        def __init__(self, user_id):
+            self.user_id = user_id
+
+    async def main(hub, broker):
+        attendance, gate, reap = Attendance(hub), asyncio.Event(), broker.reap
+
+        async def slowly(lease=""):
+            if lease:
+                await gate.wait()
+            await reap(lease)
+
+        broker.reap = slowly
+        await hub.ready()
+        await settled()
+        attendance.came(Somebody("ann"), "room")
+        await settled()
+        broker.go()
+        broker.come()
+        await settled()
+        attendance.came(Somebody("bob"), "room")
+        await settled()
+        gate.set()
+        await settled()
+        assert {member.user_id for member in await attendance.members("room")} == {"ann", "bob"}
+        await attendance.close()
 
     hub_run(main)

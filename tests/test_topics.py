@@ -725,3 +725,102 @@ def test_a_cancelled_sub_leaves_no_subscription(run):
             assert list(router._topics.hub.topics()) == []
 
     run(main())
+
+
+@pytest.mark.parametrize("payload", [{"payload": "x"}, {"payload": None}, {}])
+def test_who_may_publish_is_asked_whatever_the_event_is(run, payload):
+    async def main():
+        router = SocketRouter()
+
+        def nobody(event: Any) -> bool:
+            return False
+
+        @router.topic("news", publish=nobody)
+        async def news() -> bool:
+            return True
+
+        async with SocketTestClient(router, "/") as client:
+            await sub(client, "news")
+            assert (await client.request("$pub", {"topic": "news", **payload})).status == 403
+            await nothing_more(client)
+
+    run(main())
+
+
+def test_who_may_not_come_back_may_not_stay(run):
+    async def main():
+        router, allowed = SocketRouter(), [True, False]
+
+        @router.topic("news")
+        async def news() -> bool:
+            return allowed.pop(0)
+
+        async with SocketTestClient(router, "/") as client:
+            assert (await sub(client, "news")).status == 200
+            assert (await sub(client, "news")).status == 403
+            await router.publish("news", "secret")
+            await nothing_more(client)
+
+    run(main())
+
+
+def test_what_one_answer_cannot_hold_is_lost_and_told(run):
+    async def main():
+        router = SocketRouter(max_response_bytes=1000)
+
+        @router.topic("news")
+        async def news() -> bool:
+            return True
+
+        first = await router.publish("news", "x")
+        for _ in range(20):
+            await router.publish("news", "x" * 100)
+        async with SocketTestClient(router, "/") as client:
+            back = await sub(client, "news", {"epoch": first.epoch, "offset": first.offset})
+            assert (back.status, back.payload["recovered"], back.payload["missed"]) == (
+                200,
+                False,
+                [],
+            )
+            await router.publish("news", "on")
+            assert (await client.receive())["payload"] == "on"
+
+    run(main())
+
+
+def test_a_reader_that_is_further_takes_nothing_from_another_of_its_socket(run):
+    async def main():
+        router = shop()
+        async with SocketTestClient(router, "/") as client:
+            await sub(client, "news")
+            backend = router._topics.hub.backend
+            deliver, held = backend._on_message, []
+            backend._on_message = held.append  # on its way to this process
+            one = await router.publish("news", "one")
+            await sub(client, "news", {"epoch": one.epoch, "offset": one.offset})
+            backend._on_message = deliver
+            for message in held:
+                deliver(message)
+            await router.publish("news", "two")
+            assert [(await client.receive())["payload"] for _ in range(2)] == ["one", "two"]
+
+    run(main())
+
+
+def test_names_that_were_asked_about_leave_nothing_behind(run):
+    async def main():
+        router = shop(max_topics=1000)
+        async with SocketTestClient(router, "/") as client:
+            topics = [{"topic": f"orders/{n}"} for n in range(20, 520)]
+            await client.request("$sub", {"topics": topics})
+            position = at(await sub(client, "orders/20"))
+        await router.aclose()
+        async with SocketTestClient(router, "/") as client:
+            # Nothing was there, so nothing is lost.
+            assert (await sub(client, "orders/20", position)).payload["recovered"]
+            backend = router._topics.hub.backend
+            await backend.unsubscribe([f"orders/{n}" for n in range(520)])
+            assert not backend._histories
+        await router.aclose()
+
+    run(main())

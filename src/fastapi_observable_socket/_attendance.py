@@ -140,13 +140,15 @@ class Attendance:
 
     async def _say(self) -> None:
         try:
-            while self._unsaid or self._anew:
-                if self._anew or not self._lease:
-                    await self._begin_lease()
-                await self._say_some()
-            while self._over:
-                await self._backend.reap(self._over[-1])
-                self._over.pop()
+            # In one loop: people come and go also while an old lease is being ended.
+            while self._unsaid or self._anew or self._over:
+                if self._unsaid or self._anew:
+                    if self._anew or not self._lease:
+                        await self._begin_lease()
+                    await self._say_some()
+                else:
+                    await self._backend.reap(self._over[-1])
+                    self._over.pop()
         except Exception as error:
             if not isinstance(error, Unavailable | Uncertain):
                 failure("who is there could not be told", error)

@@ -14,6 +14,9 @@ from .backends._backend import Message, Position
 RING = 256
 """Events of a topic that are kept here, so that those who come back are not the broker's load."""
 
+MOST = 4 * RING
+"""Of what those who come back have missed, so many events are kept for the next of them."""
+
 
 class Listener(Protocol):
     """One who is told of the events of a topic. Neither waits nor raises."""
@@ -50,6 +53,7 @@ class Channel:
         "linger",
         "listeners",
         "lost",
+        "only",
         "period",
         "recovery",
         "returning",
@@ -76,6 +80,8 @@ class Channel:
         """While the history is asked for them."""
         self.lost = NOWHERE
         """Nothing after this or an earlier position in its epoch is to be had any more."""
+        self.only = ""
+        """The epoch besides which no other is to be had, once the broker has said so."""
         self._ring: deque[Message] | None = None  # most topics have no event for long
         self.waiting: list[Message] | None = None
         """What came while the history was being asked."""
@@ -113,6 +119,8 @@ class Channel:
 
     def has_lost(self, position: Position) -> bool:
         """Whether the broker has said already that what came after it cannot be had."""
+        if self.only and position.epoch != self.only:
+            return True
         return position.epoch == self.lost.epoch and position.offset <= self.lost.offset
 
     def furthest(self, like: Position) -> Position:
@@ -124,7 +132,7 @@ class Channel:
     def remember(self, missed: Sequence[Message]) -> None:
         """For the next who come back: these end at the cursor."""
         if len(missed) > len(self._ring or ()):
-            self._ring = deque(missed, maxlen=max(RING, len(missed)))
+            self._ring = deque(missed, maxlen=min(max(RING, len(missed)), MOST))
 
 
 class Batch:

@@ -40,9 +40,6 @@ has no successor that would reveal it."""
 AT_ONCE = 512
 """Topics that are asked about in one go."""
 
-FOR_GOOD = 2**63
-"""Above every offset."""
-
 RETRY = 0.05
 """Seconds before the first new attempt at what the broker did not answer."""
 
@@ -366,6 +363,7 @@ class Hub:
             channel.joined = False
             if channel.recovery is not None:
                 channel.recovery.cancel()
+                channel.recovery = None  # one that has not begun never says that it is over
         try:
             if self.up:
                 async with asyncio.timeout(PATIENCE):
@@ -455,6 +453,8 @@ class Hub:
         page = await self._asked(channel, since if channel.has_lost(start) else start)
         if page.gap and not channel.has_lost(since):
             page = await self._asked(channel, since)
+        if since.offset > page.position.offset:
+            return None  # further than the broker is: it was another history
         missed = self._up_to_cursor(channel, page)
         if missed is None:
             return None
@@ -464,7 +464,7 @@ class Hub:
     async def _asked(self, channel: Channel, since: Position) -> Page:
         page = await self.backend.history(channel.topic, since)
         if page.gap and since.epoch != page.position.epoch:
-            channel.lost = Position(since.epoch, FOR_GOOD)
+            channel.only = page.position.epoch
         elif page.gap and since.offset < page.position.offset:
             channel.lost = since
         return page
@@ -567,7 +567,8 @@ class Hub:
                     return
                 self._take_page(channel, page)
         finally:
-            channel.recovery = None
+            if channel.recovery is asyncio.current_task():
+                channel.recovery = None
         self._take_waiting(channel)
 
     def _take_waiting(self, channel: Channel) -> None:
@@ -604,8 +605,9 @@ class Hub:
         channel.latest = None
         channel._ring = None
         if known.epoch:
-            channel.lost = NOWHERE  # an epoch may come back, with an older history
-        if not known.epoch or not channel.listeners:
+            # An epoch may come back, with an older history.
+            channel.lost, channel.only = NOWHERE, ""
+        if not channel.listeners:
             return
         logger.warning("events of topic %s are lost", escaped(channel.topic))
         for listener in list(channel.listeners):

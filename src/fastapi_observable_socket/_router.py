@@ -182,7 +182,7 @@ class SocketRouter:
         hub = Hub(backend or MemoryBackend())
         attendance = Attendance(hub)
         self.connections.renamed = attendance.renamed
-        self._topics = Topics(hub, attendance, max_topics, max_event_bytes)
+        self._topics = Topics(hub, attendance, max_topics, max_event_bytes, max_response_bytes // 2)
         self._people, self._post = People(hub, self.connections), Post(hub)
         auth = "optional" if allow_anonymous else "required"
         self._contracts = Contracts(

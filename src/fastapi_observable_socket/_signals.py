@@ -40,6 +40,8 @@ class Signals:
         self._uses: dict[object, int] = {}
         self._before: dict[int, Any] = {}
         """The handlers that were there."""
+        self._kept: dict[int, Any] = {}
+        """The same, also once they are back: a signal that came is handed on then, too."""
         self._came: list[int] = []
         self._through = False
         """Whether the handlers that were there have been told."""
@@ -79,7 +81,7 @@ class Signals:
             before = signal.getsignal(number)
             # None is not Python's to call; and what is ignored ends nothing.
             if before is not None and before is not signal.SIG_IGN:
-                self._before[number] = before
+                self._before[number] = self._kept[number] = before
                 signal.signal(number, self._heard)
 
     def _restore(self) -> None:
@@ -115,7 +117,7 @@ class Signals:
                 self._hand_on(number, None)
 
     def _hand_on(self, number: int, frame: FrameType | None) -> None:
-        before = self._before.get(number)
+        before = self._kept.get(number)
         if callable(before):
             before(number, frame)
         elif before is signal.SIG_DFL:

@@ -185,7 +185,7 @@ class Topic:
 
         Raises `Forbidden`, or what the function raises.
         """
-        answer = await self._asked(call, path, None)
+        answer = await self._asked(call, path, self._plan(call, 0))
         if answer is False:
             raise Forbidden("access denied")
         if not self.snapshots or not wants_state:
@@ -196,14 +196,17 @@ class Topic:
         """Ask whether the peer of `call` may publish `event`. Raises as `admit`."""
         allowed: Any = self.definition.publish
         if allowed is True or callable(allowed):
-            allowed = await self._asked(call, path, event)
+            allowed = await self._asked(call, path, self._plan(call, 1), event)
         if allowed is False:
             raise Forbidden("this topic takes no events from you")
 
-    async def _asked(self, call: Call, path: dict[str, Any], event: Any) -> Any:
+    def _plan(self, call: Call, publishes: int) -> "_Ask":
+        """Of who may listen (0), or who may publish (1), which may be the same."""
         overrides = getattr(call.shared.app, "dependency_overrides", None)
         plans = self._compiled(overrides) if overrides else self._plans
-        ask = plans[1] if event is not None and plans[1] is not None else plans[0]
+        return plans[publishes] or plans[0]
+
+    async def _asked(self, call: Call, path: dict[str, Any], ask: "_Ask", event: Any = None) -> Any:
         # Of its own: one frame may ask about many topics, and each has its dependencies.
         own = Call(call.frame, call.shared, call.route)
         own.values = [None] * ask.slots

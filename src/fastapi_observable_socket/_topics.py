@@ -61,14 +61,27 @@ class Unwanted(BaseModel):
     topic: str
 
 
+AROUND = 64
+"""Bytes, about, of an answer around one event that was missed."""
+
+
 class _Asked:
     """One `$sub` while it is answered: `made` is what came of it by now."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, room: int) -> None:
         self.call = call
+        self._room = room
         self.few = asyncio.Semaphore(AT_ONCE)
         self.made: list[Subscription] = []
         self._turn = asyncio.Lock()
+
+    def fitting(self, attached: Attached) -> Attached:
+        """With what was missed, if one answer can hold it all; else it is lost, as is told."""
+        size = sum(len(message.data) + AROUND for message in attached.missed)
+        if size > self._room:
+            return Attached(attached.position, [], False)
+        self._room -= size
+        return attached
 
     def turn(self, topic: Topic | Roster) -> AbstractAsyncContextManager[Any]:
         """Functions that are given the socket run one after the other, as handlers do."""
@@ -100,6 +113,11 @@ class Subscription:
     def begin(self, position: Position) -> None:
         self.epoch, self.offset = position
 
+    def go_on(self, before: "Subscription") -> None:
+        """In the place of another of the same socket: who listens to that one misses nothing."""
+        if before.epoch == self.epoch:
+            self.offset = min(self.offset, before.offset)
+
     def event(self, message: Message) -> None:
         if message.offset:
             if message.epoch == self.epoch and message.offset <= self.offset:
@@ -130,13 +148,19 @@ class Topics:
     """Those that a router knows, and the hub behind them."""
 
     def __init__(
-        self, hub: Hub, attendance: Attendance, max_topics: int, max_event_bytes: int
+        self,
+        hub: Hub,
+        attendance: Attendance,
+        max_topics: int,
+        max_event_bytes: int,
+        max_missed_bytes: int,
     ) -> None:
         self.hub = hub
         self.attendance = attendance
         self.known: dict[str, Topic] = {}
         self._max_topics = max_topics
         self._max_bytes = max_event_bytes
+        self._max_missed = max_missed_bytes
         self._last: tuple[Message, str] | None = None
 
     def made(self, definition: TopicDefinition) -> Topic:
@@ -188,7 +212,7 @@ class Topics:
 
     async def sub(self, payload: WantedMany | Wanted, call: Call) -> Any:
         """`$sub`: one topic, answered by itself; or many, answered one by one in a list."""
-        frame = _Asked(call)
+        frame = _Asked(call, self._max_missed)
         if isinstance(payload, Wanted):
             return await self._subscribe(payload, frame)
         try:
@@ -233,10 +257,18 @@ class Topics:
         if wanted.recover is not None and topic.keep is not None:
             since = Position(wanted.recover.epoch, wanted.recover.offset)
         if not topic.snapshots:
-            async with frame.turn(topic):
-                await topic.admit(call, path, False)
+            try:
+                async with frame.turn(topic):
+                    await topic.admit(call, path, False)
+            except Exception:
+                before = call.shared.subscriptions.get(name)
+                if before is not None:  # who may not come back may not stay, either
+                    self._drop(name, before, call.shared)
+                raise
         subscription = Subscription(name, call.shared.connection.push_text, self._frame_of)
-        attached = await self._attached(topic, name, subscription, since, call.shared)
+        attached = frame.fitting(
+            await self._attached(topic, name, subscription, since, call.shared)
+        )
         state = None
         try:
             if topic.snapshots:
@@ -267,9 +299,10 @@ class Topics:
         def joined(attached: Attached) -> None:
             self._check_room(name, mine)  # others may have been joined meanwhile
             before = mine.get(name)
+            subscription.begin(attached.position)
             if before is not None:
                 self.hub.detach(name, before)
-            subscription.begin(attached.position)
+                subscription.go_on(before)
             mine[name] = subscription
             if shared.connection.closed is not None:
                 self.leave(shared)

@@ -50,15 +50,16 @@ class Link:
         if self.lost.done():
             answer.set_exception(Lost(self.lost.result(), sent=False))
             return answer
+        self.write(command)  # raises for what cannot be written: then no answer will come, either
         self._pending.append((answer, replies))
-        self.write(command)
         return answer
 
     def write(self, command: Sequence[Any]) -> None:
         """Write what has no answer. All of one turn leaves in one piece."""
+        packed = hiredis.pack_command(tuple(command))
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(tuple(command)))
+        self._out.append(packed)
 
     def _flush(self) -> None:
         out, self._out = self._out, []

@@ -40,8 +40,8 @@ SWEEP_EVERY = 1024
 class _History:
     __slots__ = ("epoch", "events", "keep", "offset", "used")
 
-    def __init__(self) -> None:
-        self.epoch = secrets.token_hex(8)
+    def __init__(self, epoch: str) -> None:
+        self.epoch = epoch
         self.offset = 0
         self.events: deque[tuple[float, Message]] = deque()
         self.keep = Keep()
@@ -83,6 +83,8 @@ class MemoryBackend:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._histories: dict[str, _History] = {}
+        self._epoch = secrets.token_hex(8)
+        """Of the topics that begin now."""
         self._subscribed: set[str] = set()
         self._ids: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
         self._on_message: Callable[[Message], None] = lambda _: None
@@ -147,7 +149,7 @@ class MemoryBackend:
     def _history(self, topic: str, now: float) -> _History:
         history = self._histories.get(topic)
         if history is None:
-            history = self._histories[topic] = _History()
+            history = self._histories[topic] = _History(self._epoch)
             history.used = now
         return history
 
@@ -156,6 +158,7 @@ class MemoryBackend:
             history.shorten(now)
             if now - history.used > FORGOTTEN_AFTER and topic not in self._subscribed:
                 del self._histories[topic]
+                self._epoch = secrets.token_hex(8)  # it begins again, and that must show
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         if any(topic[:1] != "@" for topic in topics):
@@ -164,6 +167,11 @@ class MemoryBackend:
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
         self._subscribed.difference_update(topics)
+        for topic in topics:
+            # There is no end of names, and of one without events there is nothing to be known.
+            history = self._histories.get(topic)
+            if history is not None and not history.offset:
+                del self._histories[topic]
 
     async def history(self, topic: str, since: Position | None) -> Page:
         now = self._clock()
