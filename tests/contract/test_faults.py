@@ -53,7 +53,6 @@ def test_killed_and_restarted_empty_every_topic_has_a_gap(run, own_redis):
             await traffic.arrived(witnesses)
             holds(witnesses, traffic)
             assert all(w.gaps >= 1 for w in witnesses.values())
-            assert traffic.refused
 
     run(main())
 
