@@ -6,7 +6,17 @@ from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, WebSocket
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Body,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Query,
+    WebSocket,
+)
 from pydantic import BaseModel
 
 from fastapi_observable_socket import (
@@ -392,6 +402,96 @@ def test_one_that_is_silent_says_that_it_is_still_there(run):
     run(by_hand(serving(router), "/api/slow", receive, send))
     assert any(b"data: 2" in body for body in sent)
     assert b"event: end" in sent[-2]
+
+
+@pytest.mark.parametrize(
+    "marker", [Query(), Header(), Body(embed=True)], ids=["query", "header", "body"]
+)
+def test_a_guard_whose_own_parameter_is_missing_lets_nobody_in(run, marker):
+    async def guard(payload: Annotated[int, marker]):
+        raise HTTPException(403)
+
+    app = serving(calculator(), dependencies=[Depends(guard)])
+    assert post(run, app, "/api/math/sum", [1]).status_code == 422
+
+
+def test_a_page_of_another_site_can_only_ask_where_the_gate_sees_it(run):
+    async def main():
+        async with client(serving(counting())) as http:
+            for site, status in (("cross-site", 403), ("same-origin", 200), ("none", 200)):
+                answer = await http.get("/api/count?payload=1", headers={"sec-fetch-site": site})
+                assert answer.status_code == status
+
+    run(main())
+
+
+def test_an_included_router_is_not_served_without_those_around_it():
+    inner, outer = calculator(), SocketRouter()
+    outer.include(inner, "in/")
+    with pytest.raises(ValueError, match=r"call http\(\) there"):
+        inner.http()
+
+
+def test_the_answer_does_not_wait_for_what_is_done_behind_it(run):
+    async def main():
+        router, answered, done = SocketRouter(), asyncio.Event(), asyncio.Event()
+
+        async def later():
+            await answered.wait()
+            done.set()
+
+        @router.route("r")
+        async def r(tasks: BackgroundTasks):
+            tasks.add_task(later)
+            return 1
+
+        async def receive():
+            await asyncio.Event().wait()
+
+        async def send(message):
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                answered.set()
+
+        await by_hand(serving(router), "/api/r", receive, send)
+        assert done.is_set()
+
+    run(main())
+
+
+def test_who_replays_the_body_holds_up_nobody(run):
+    async def main():
+        router, go_on = SocketRouter(), asyncio.Event()
+
+        @router.route("r")
+        async def r():
+            await go_on.wait()
+            return 1
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message):
+            pass
+
+        asked = asyncio.create_task(by_hand(serving(router), "/api/r", receive, send))
+        await asyncio.sleep(0.01)  # which never ends, where the loop is held up
+        go_on.set()
+        await asked
+
+    run(main())
+
+
+def test_what_a_handler_sends_by_itself_reaches_nobody(run):
+    router = SocketRouter()
+
+    @router.route("r")
+    async def r(ws: WebSocket):
+        await ws.send_text("hi")
+        await ws.send_bytes(b"hi")
+        await ws.send_json({"hello": 1})
+        return 1
+
+    assert post(run, serving(router), "/api/r").json() == 1
 
 
 # --- documentation

@@ -82,8 +82,12 @@ def test_it_is_sent_once_while_it_stays_the_same(run):
 @pytest.mark.parametrize("document", DOCUMENTS)
 @pytest.mark.parametrize(
     "app",
-    [mounted(docs=False), mounted(app=FastAPI(openapi_url=None))],
-    ids=["docs are off", "the app has none"],
+    [
+        mounted(docs=False),
+        mounted(app=FastAPI(openapi_url=None)),
+        mounted(app=FastAPI(openapi_url="")),
+    ],
+    ids=["docs are off", "the app has none", "nor by a variable"],
 )
 def test_where_documentation_is_off_there_is_none(run, app, document):
     assert get(run, app, "/ws" + document).status_code == 404
@@ -125,8 +129,10 @@ def test_any_path_has_its_pages(run, path):
 
 
 def test_without_fastapi_they_are_there_too_but_not_guarded(run):
-    app = Starlette()
-    mounted(app=app)
+    quiet, app = Starlette(), Starlette()
+    mounted(app=quiet)
+    assert get(run, quiet, "/ws/contract.json").status_code == 404
+    mounted(app=app, docs=True)
     assert get(run, app, "/ws/contract.json").json()["title"] == "Sums"
     with pytest.raises(TypeError, match="docs_dependencies need a FastAPI app"):
         mounted(app=Starlette(), docs_dependencies=[Depends(lambda: None)])

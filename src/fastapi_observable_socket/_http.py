@@ -9,19 +9,19 @@ import asyncio
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Body, Depends, Header, Query
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field, TypeAdapter, create_model
-from starlette.requests import Request
+from pydantic_core import core_schema
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ._http_answers import Events, gone, is_item, plain_response, refusal_response
+from ._http_answers import Events, Sent, gone, is_item, refusal_response
 from ._loopback import HELLO, Answer, Loopback, Refused, Serve, refused
 from ._plan import Member
 from ._route import Route
@@ -60,6 +60,8 @@ def http_routes(
 ) -> APIRouter:
     """An `APIRouter` with one path for each of `routes`. Raises `ValueError` for a name that can
     be no path."""
+    if prefix and (prefix[0] != "/" or prefix[-1] == "/"):
+        raise ValueError(f"a prefix begins with a slash and ends with none, as '/api': {prefix!r}")
     api = APIRouter(
         prefix=prefix, dependencies=[Depends(HTTPBearer(auto_error=False))] if has_tokens else None
     )
@@ -81,6 +83,7 @@ def _add(api: APIRouter, gateway: "Gateway") -> None:
         "deprecated": words.deprecated or None,
         "responses": gateway.responses(),
         "route_class_override": gateway.route_class(),
+        "openapi_extra": gateway.extra(),
         "response_model": None,
     }
     plan = gateway.route.plan
@@ -91,6 +94,7 @@ def _add(api: APIRouter, gateway: "Gateway") -> None:
     api.add_api_route("/" + gateway.name, gateway.endpoint(), methods=["POST"], **told)
     if plan.is_stream:
         by_query = gateway.endpoint(by_query=True)
+        del told["openapi_extra"]
         api.add_api_route("/" + gateway.name, by_query, methods=["GET"], **told)
 
 
@@ -117,7 +121,7 @@ class Gateway:
 
         shape = self.route.plan.shape
         parameters = {"request": inspect.Parameter("request", _BY_NAME, annotation=Request)}
-        payload = _payload_parameter(shape.payload, shape.default, shape.members, by_query)
+        payload = _payload_parameter(self.name, shape.payload, shape.members, by_query)
         if payload is not None:
             parameters["payload"] = payload
         for n, member in enumerate(shape.headers):
@@ -126,6 +130,14 @@ class Gateway:
         answer.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
         answer.__name__ = re.sub(r"\W", "_", self.name)
         return answer
+
+    def extra(self) -> dict[str, Any]:
+        """What the parameters cannot say, which are lenient."""
+        shape = self.route.plan.shape
+        required = any(member.default is EMPTY for member in shape.members)
+        if not shape.members and shape.payload is not None:
+            required = shape.default is EMPTY
+        return {"requestBody": {"required": True}} if required else {}
 
     def responses(self) -> dict[int | str, dict[str, Any]]:
         plan, definition = self.route.plan, self.route.definition
@@ -147,8 +159,8 @@ class Gateway:
         return found
 
     def route_class(self) -> type[APIRoute]:
-        """FastAPI's own checks run for the dependencies around the router; what it says of payload
-        and headers is left to the route, which says it as over a socket."""
+        """FastAPI's checks run for the dependencies around the router alone: to it, any payload and
+        any headers fit. The route says itself what does not, as over a socket."""
         gateway = self
 
         class Path(APIRoute):
@@ -159,10 +171,6 @@ class Gateway:
                     try:
                         await gateway.read(request)
                         return await inner(request)
-                    except RequestValidationError as error:
-                        if not gateway.is_ours(error):
-                            raise
-                        return await gateway.answer(request)
                     except Refused as refusal:
                         return refusal_response(refusal)
 
@@ -170,26 +178,22 @@ class Gateway:
 
         return Path
 
-    def is_ours(self, error: RequestValidationError) -> bool:
-        """Whether only what the route itself looks at does not fit."""
-        names = self._headers.values()
-        return all(
-            place[:1] == ("body",)
-            or (place[:1] == ("header",) and place[1:2] and place[1] in names)
-            or place[:2] == ("query", "payload")
-            for place in (tuple(each["loc"]) for each in error.errors())
-        )
-
     # --- what it does
 
     async def read(self, request: Request) -> None:
         """Take the body, before anybody takes more of it than there may be. Raises `Refused`."""
+        if _is_from_elsewhere(request):
+            raise refused(403, "origin not allowed", "forbidden")
         chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._bounds.body:
-                raise refused(413, f"a payload has at most {self._bounds.body} bytes", "too_large")
-            chunks.append(chunk)
+        try:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > self._bounds.body:
+                    most = f"a payload has at most {self._bounds.body} bytes"
+                    raise refused(413, most, "too_large")
+                chunks.append(chunk)
+        except ClientDisconnect:
+            raise refused(499, "the client went away", "cancelled") from None
         request._body = b"".join(chunks)
         await self._payload(request)  # older FastAPIs answer what is not JSON in their own way
 
@@ -197,15 +201,13 @@ class Gateway:
         """Raises nothing that is the peer's fault."""
         async with contextlib.AsyncExitStack() as stack:
             try:
+                payload, items = await self._payload(request), self._takes_items(request)
                 peer = await stack.enter_async_context(Loopback(self._serve, request.scope))
-                await self._introduce(peer, request)
-                items = self._takes_items(request)
-                self._ask(peer, await self._payload(request), request, items)
-                first = await self._first(peer, request)
+                first = await self._first(peer, payload, request, items)
             except Refused as refusal:
                 return refusal_response(refusal)
             if not items or (not is_item(first) and first.status >= 300):
-                return plain_response(first)
+                return Sent(first, stack.pop_all())
             return Events(peer, first, self._bounds.beat, stack.pop_all())
 
     async def _introduce(self, peer: Loopback, request: Request) -> None:
@@ -234,6 +236,7 @@ class Gateway:
             return None
         try:
             # Decoded, so that nothing in it can pass for another member of the frame.
+            body.decode()
             return msgspec.json.decode(body, type=msgspec.Raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise refused(400, "the payload is not JSON", "bad_request") from None
@@ -248,9 +251,9 @@ class Gateway:
             headers |= {"$stream": True, "$window": WINDOW}
         peer.say(self.name, payload, headers)
 
-    async def _first(self, peer: Loopback, request: Request) -> Answer:
+    async def _first(self, peer: Loopback, payload: Any, request: Request, items: bool) -> Answer:
         """The first answer, unless nobody waits for it any more."""
-        answer = asyncio.ensure_future(self._alive(peer))
+        answer = asyncio.ensure_future(self._asked(peer, payload, request, items))
         leaving = asyncio.ensure_future(gone(request.receive))
         try:
             await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -262,7 +265,9 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(answer, leaving, return_exceptions=True)
 
-    async def _alive(self, peer: Loopback) -> Answer:
+    async def _asked(self, peer: Loopback, payload: Any, request: Request, items: bool) -> Answer:
+        await self._introduce(peer, request)
+        self._ask(peer, payload, request, items)
         while True:
             try:
                 async with asyncio.timeout(self._bounds.beat):
@@ -285,28 +290,56 @@ def documented(adapts: "TypeAdapter[Any]") -> Any:
     return Documented
 
 
+def lenient(adapts: "TypeAdapter[Any]") -> Any:
+    """The same, but everything fits it."""
+
+    class Documented:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return core_schema.any_schema()
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+            return handler(adapts.core_schema)
+
+    return Documented
+
+
 def _payload_parameter(
-    payload: "TypeAdapter[Any] | None", default: Any, members: Any, by_query: bool
+    name: str, payload: "TypeAdapter[Any] | None", members: Sequence[Member], by_query: bool
 ) -> inspect.Parameter | None:
+    """Never required, not to be refused by FastAPI."""
+    kind: Any
     if by_query:
-        text = Annotated[str | None, Query(description="The payload, as JSON")]
-        return inspect.Parameter("payload", _BY_NAME, annotation=text, default=None)
-    if members:
-        fields: dict[str, Any] = {
-            f"m{n}": (
-                documented(m.type),
-                Field(... if m.default is EMPTY else m.default, alias=m.name),
-            )
-            for n, m in enumerate(members)
-        }
-        model = create_model("Payload", **fields)
-        return inspect.Parameter("payload", _BY_NAME, annotation=Annotated[model, Body()])
-    if payload is None:
+        kind = Annotated[str | None, Query(description="The payload, as JSON")]
+    elif members:
+        kind = Annotated[lenient(TypeAdapter(_model(name, members))), Body()]
+    elif payload is not None:
+        kind = Annotated[lenient(payload), Body()]
+    else:
         return None
-    kind: Any = Annotated[documented(payload), Body()]
-    return inspect.Parameter("payload", _BY_NAME, annotation=kind, default=default)
+    return inspect.Parameter("payload", _BY_NAME, annotation=kind, default=None)
+
+
+def _model(name: str, members: Sequence[Member]) -> Any:
+    fields: dict[str, Any] = {
+        f"m{n}": (
+            documented(member.type),
+            Field(... if member.default is EMPTY else member.default, alias=member.name),
+        )
+        for n, member in enumerate(members)
+    }
+    words = re.findall(r"[A-Za-z0-9]+", name)
+    return create_model("".join(word.capitalize() for word in words) + "Payload", **fields)
 
 
 def _header_parameter(name: str, alias: str, member: Member) -> inspect.Parameter:
-    kind: Any = Annotated[documented(member.type), Header(alias=alias)]
-    return inspect.Parameter(name, _BY_NAME, annotation=kind, default=member.default)
+    kind: Any = Annotated[lenient(member.type), Header(alias=alias)]
+    return inspect.Parameter(name, _BY_NAME, annotation=kind, default=None)
+
+
+def _is_from_elsewhere(request: Request) -> bool:
+    """Whether a page of another site had a browser ask, by a link or an image: with cookies, and
+    without the `Origin` that the socket's gate goes by."""
+    where = request.headers.get("sec-fetch-site")
+    return where in ("cross-site", "same-site") and "origin" not in request.headers

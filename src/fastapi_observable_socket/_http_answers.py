@@ -19,8 +19,9 @@ RETRY_AFTER = "1"
 
 async def gone(receive: Receive) -> None:
     """Once the peer has gone away, whose body is read already."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    if (await receive())["type"] != "http.disconnect":
+        # Who replays the body to us again tells nothing more, and never waits.
+        await asyncio.get_running_loop().create_future()
 
 
 def is_item(answer: Answer) -> bool:
@@ -32,7 +33,7 @@ _KEPT = {"content-length", "content-type", "connection", "transfer-encoding", "u
 """Headers that are the server's own business."""
 
 
-def plain_response(answer: Answer) -> Response:
+def _parts(answer: Answer) -> tuple[int, dict[str, str], bytes]:
     status = answer.status if 200 <= answer.status <= 599 else 500
     headers = {
         name: str(value)
@@ -46,7 +47,7 @@ def plain_response(answer: Answer) -> Response:
     if status in (429, 503):
         headers.setdefault("Retry-After", RETRY_AFTER)
     body = b"" if status in (204, 205, 304) else bytes(answer.payload)
-    return Response(body, status, headers, "application/json" if body else None)
+    return status, headers, body
 
 
 def _is_header_value(value: str) -> bool:
@@ -56,6 +57,27 @@ def _is_header_value(value: str) -> bool:
 def refusal_response(refusal: Refused) -> Response:
     headers = {k: v for k, v in refusal.headers.items() if k.lower() not in _KEPT}
     return Response(refusal.body, refusal.status, headers, "application/json")
+
+
+def _line(answer: Answer) -> bytes:
+    """In JSON line breaks stand between tokens alone; in an event they would end a field."""
+    return bytes(answer.payload).translate(_BLANK)
+
+
+_BLANK = bytes.maketrans(b"\r\n", b"  ")
+
+
+class Sent(Response):
+    """One body; what is done behind the answer, is done behind it."""
+
+    def __init__(self, answer: Answer, stack: contextlib.AsyncExitStack) -> None:
+        status, headers, body = _parts(answer)
+        super().__init__(body, status, headers, "application/json" if body else None)
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._stack:
+            await super().__call__(scope, receive, send)
 
 
 class Events(Response):
@@ -102,13 +124,13 @@ class Events(Response):
                 self._peer.say("PING", uuid=HELLO)
                 yield b": still here\n\n"
             elif (seq := (answer.headers or {}).get("$seq")) is not None:
-                yield b"id: %d\ndata: %b\n\n" % (seq, bytes(answer.payload))
+                yield b"id: %d\ndata: %b\n\n" % (seq, _line(answer))
                 self._peer.say("$ack", headers={"$seq": seq})
             answer = await self._next()
         if answer.status < 300:
-            yield b"event: end\ndata: %b\n\n" % bytes(answer.payload)
+            yield b"event: end\ndata: %b\n\n" % _line(answer)
         else:
-            said = {"status": answer.status, "payload": answer.payload}
+            said = {"status": answer.status, "payload": msgspec.Raw(_line(answer))}
             yield b"event: error\ndata: %b\n\n" % msgspec.json.encode(said)
 
     async def _next(self) -> Answer | None:

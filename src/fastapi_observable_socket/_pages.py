@@ -114,7 +114,8 @@ class Pages:
         return before[1]
 
     def _check_shown(self, request: Request) -> None:
-        if self._docs is None and getattr(request.scope.get("app"), "openapi_url", "") is None:
+        app = request.scope.get("app")
+        if self._docs is None and not getattr(app, "openapi_url", None):
             raise HTTPException(404)
 
 

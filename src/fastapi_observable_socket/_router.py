@@ -605,6 +605,10 @@ class SocketRouter:
         called when all routes are registered. Raises `ValueError` and `SignatureError`.
         """
         self._ready()
+        if self._parents:
+            raise ValueError(
+                "this router is included in another, whose hooks would not run: call http() there"
+            )
         routes = {n: r for n, r in self._routes.items() if not is_reserved(n)}
         beat = min(BEAT, self._limits.idle_timeout / 3)
         bounds = HttpBounds(body=self._limits.max_message_bytes, beat=beat)

@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from ._fit import ANYTHING
 from ._signature import EMPTY
+from ._wire import has_odd_floats
 
 Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -144,9 +145,10 @@ def _default(typed: Typed) -> Schema:
     if typed.default is EMPTY or (typed.default is None and typed.type is ANYTHING):
         return {}
     try:
-        return {"default": to_jsonable_python(typed.default)}
+        default = to_jsonable_python(typed.default)
     except PydanticSerializationError:
         return {}
+    return {} if has_odd_floats(default) else {"default": default}  # JSON has no infinity
 
 
 # --- what one asks a schema

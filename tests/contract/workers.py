@@ -54,11 +54,13 @@ class Workers:
     def __enter__(self) -> Self:
         try:
             deadline = time.monotonic() + PATIENCE
-            while self.log().count("Application startup complete") < self.count:
+            address: list[str] = []
+            while self.log().count("Application startup complete") < self.count or not address:
                 assert self._process.poll() is None, self.log()
                 assert time.monotonic() < deadline, self.log()
                 time.sleep(0.02)
-            self.port = int(re.findall(r"http://[\d.]+:(\d+)", self.log())[0])
+                address = re.findall(r"http://[\d.]+:(\d+)", self.log())
+            self.port = int(address[0])
         except BaseException:
             self.__exit__()
             raise
