@@ -554,6 +554,10 @@ def test_a_mistyped_subscription_ends_with_two(run: Run, arguments: tuple[str, .
 def test_ctrl_c_ends_subscribing_with_130(port: int):
     subscribing = program("subscribe", f"ws://127.0.0.1:{port}/ws", "orders/7")
     until_subscribed("orders/7")
+    event = asyncio.run_coroutine_threadsafe(router.publish("orders/7", {"n": 1}), loop_of())
+    event.result(10)
+    assert subscribing.stdout is not None
+    assert subscribing.stdout.readline()  # it has its answer: it knows where it stands
     subscribing.send_signal(signal.SIGINT)
     _, err = subscribing.communicate(timeout=20)
     assert subscribing.returncode == 130
