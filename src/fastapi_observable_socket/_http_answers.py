@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ._loopback import HELLO, Answer, Loopback, Refused
+from ._status import Status
 
 RETRY_AFTER = "1"
 
@@ -25,7 +26,7 @@ async def gone(receive: Receive) -> None:
 
 
 def is_item(answer: Answer) -> bool:
-    return answer.status == 402
+    return answer.status == Status.PENDING
 
 
 _name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

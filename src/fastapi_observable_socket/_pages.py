@@ -23,10 +23,12 @@ from .console import page
 
 JSON = "application/json"
 
+PLAIN: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+
 DOCUMENTS: Mapping[str, tuple[str, Callable[[Contract], str]]] = {
     "contract.json": (JSON, lambda contract: _as_json(contract.as_json())),
     "asyncapi.json": (JSON, lambda contract: _as_json(contract.as_asyncapi())),
-    "routes.ts": ("text/plain", lambda contract: typescript(contract.as_json())),
+    "routes.ts": ("text/plain; charset=utf-8", lambda contract: typescript(contract.as_json())),
 }
 """What stands beside the console, by its name: its kind, and how it is written."""
 
@@ -89,7 +91,7 @@ class Pages:
         """The page."""
         self._check_shown(request)
         body, headers = page()
-        return answered(request, body, "text/html", dict(headers))
+        return answered(request, body, headers)
 
     def _endpoint(self, name: str) -> Callable[[Request], Response]:
         kind, write = DOCUMENTS[name]
@@ -102,7 +104,9 @@ class Pages:
             except (ContractError, SignatureError) as error:
                 failure("there is no contract", error)
                 return JSONResponse({"message": str(error)}, 500)
-            return answered(request, text.encode(), kind, {})
+            body = text.encode()
+            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            return answered(request, body, {"Content-Type": kind, "ETag": etag, **PLAIN})
 
         return document
 
@@ -119,13 +123,11 @@ class Pages:
             raise HTTPException(404)
 
 
-def answered(request: Request, body: bytes, kind: str, headers: dict[str, str]) -> Response:
-    """`body`, or that the client has it already."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers |= {"ETag": etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    if etag in request.headers.get("if-none-match", ""):
+def answered(request: Request, body: bytes, headers: Mapping[str, str]) -> Response:
+    """`body`, or that the client has it already, by the `ETag` among the headers."""
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=kind)
+    return Response(body, headers=headers)
 
 
 def _as_json(document: Any) -> str:
