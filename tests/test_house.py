@@ -46,6 +46,7 @@ ORDER = [
     "_subscribe",
     "_presence",
     "_publisher",
+    "_lane",
     "_closing",
     "_clocks",
     "_greeting",
@@ -66,6 +67,11 @@ ORDER = [
     "_typescript",
     "_pages",
     "_router",
+    "_framing",
+    "_joined",
+    "_arrival",
+    "_uvicorn",
+    "uvicorn",
     "_subset",
     "_changes",
     "contract",
@@ -108,7 +114,10 @@ ORDER = [
 DOORS = {"testing", "pytest_plugin", "__main__"}
 """Import rooms; no room imports them."""
 
-WITHOUT_A_LOOP = {"_status", "_errors", "_wire", "_session", "client._ledger", "console"}
+WITHOUT_A_LOOP = {
+    *("_status", "_errors", "_wire", "_session", "_framing"),
+    *("client._ledger", "console"),
+}
 """Rooms that need no event loop and no web framework."""
 
 

@@ -26,6 +26,7 @@ from ._errors import NotFound, RequestFailed, TooManyRequests, TooManyStreams, U
 from ._flow import Flow
 from ._handle import Connection, Connections
 from ._identity import Authenticator, Identity
+from ._lane import Lane
 from ._log import escaped, failure, logger
 from ._outbox import Budget, Outbox
 from ._route import Route
@@ -48,6 +49,10 @@ LOOK_EVERY = 1.0
 
 PATIENCE = 5
 """Seconds in which what is cancelled must end; then it is left to itself, with a warning."""
+
+
+def _nothing() -> None:
+    return None
 
 
 class Shell:
@@ -78,6 +83,7 @@ class Shell:
         "_send",
         "_session",
         "_shared",
+        "_take",
         "_tasks",
         "_transport",
         "_turn",
@@ -97,6 +103,7 @@ class Shell:
         authenticator: Authenticator,
         connections: Connections,
         leave_topics: Callable[[Shared], None],
+        lane: Lane | None = None,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -115,7 +122,9 @@ class Shell:
             self,
             budget,
             limits.outbox,
+            **({} if lane is None else {"now": lane.put}),
         )
+        self._take = _nothing if lane is None else lane.take
         self._open = connections
         self._leave_topics = leave_topics
         self._handle = Connection(
@@ -176,6 +185,7 @@ class Shell:
     async def _read(self) -> None:
         me = asyncio.current_task()
         receive, answer, put = self._receive, self._dispatcher.answer, self._outbox.put
+        take, put_now = self._take, self._outbox.put_now
         clocks = self._clocks
         share = FAIR_SHARE
         try:
@@ -184,13 +194,18 @@ class Shell:
                     await self._wait_for_room()
                     if self._reader is not me:
                         return
-                message = await receive()
-                if self._handle.closed is not None and message["type"] != "websocket.disconnect":
-                    continue  # the close is on its way, and nothing is served behind it
-                text = message.get("text")
+                text = take()
                 if text is None:
-                    await self._received_no_text(message)
+                    message = await receive()
+                    text = message.get("text")
+                    if text is None:
+                        await self._received_no_text(message)
+                        continue
+                elif type(text) is not str:
+                    await self._received_no_text({"type": "websocket.receive"})
                     continue
+                if self._handle.closed is not None:
+                    continue  # the close is on its way, and nothing is served behind it
                 clocks.heard = True
                 if not self._watching:
                     self._watch()
@@ -207,7 +222,8 @@ class Shell:
                         continue
                     # It never waited: nothing of it need be remembered.
                     self._carried = None
-                    await put(text)
+                    if not put_now(text):
+                        await put(text)
                 elif isinstance(call, Answer):
                     await put(call.text)
                 elif call is not None:
@@ -307,7 +323,7 @@ class Shell:
             self._shared.ws.client_state = WebSocketState.DISCONNECTED
             self._handle.over(message.get("code", 1006), message.get("reason") or "")
             self._finish()
-        else:
+        elif self._handle.closed is None:
             await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
 
     def _admit(self, frame: Frame) -> Call | Answer | None:

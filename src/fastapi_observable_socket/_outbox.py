@@ -137,9 +137,13 @@ def _never() -> bool:
     return False
 
 
+def _never_now(text: str) -> bool:  # noqa: ARG001
+    return False
+
+
 class Outbox:
     """Texts on their way to one socket. `send` puts one on the wire, and waits while the peer
-    does not read."""
+    does not read; `now` does the same where that need not wait, and says whether it has."""
 
     __slots__ = (
         "_bounds",
@@ -147,6 +151,7 @@ class Outbox:
         "_closed",
         "_first",
         "_free",
+        "_now",
         "_owner",
         "_pump",
         "_send",
@@ -166,8 +171,10 @@ class Outbox:
         owner: Owner,
         budget: Budget,
         bounds: Bounds,
+        now: Callable[[str], bool] = _never_now,
     ) -> None:
         self._send = send
+        self._now = now
         self._owner = owner
         self._budget = budget
         self._bounds = bounds
@@ -196,6 +203,13 @@ class Outbox:
         """How many texts are out."""
 
     # --- three kinds of texts
+
+    def put_now(self, text: str) -> bool:
+        """Send an answer if that takes no waiting; else it is still to be `put`."""
+        if self.busy or self._closed or not self._now(text):
+            return False
+        self.sent += 1
+        return True
 
     async def put(self, text: str) -> None:
         """Send an answer, or leave it in line. Raises nothing of `send`.
@@ -275,6 +289,10 @@ class Outbox:
     async def send_pushed(self) -> None:
         """Send what was pushed while the way was free; a peer that is behind is not waited for."""
         text, self._first = self._first, ""
+        if not self._closed and self._now(text):
+            self.sent += 1
+            self._go_on()
+            return
         if self._closed or not self._owner.flows():
             self._owner.send_on(self._send_line(text))
             return

@@ -52,6 +52,7 @@ from ._http import BEAT, http_routes
 from ._http import Bounds as HttpBounds
 from ._hub import Hub
 from ._identity import Authenticate, Authenticator
+from ._lane import lane_of
 from ._outbox import Bounds, Budget
 from ._pages import Pages
 from ._people import People
@@ -669,6 +670,7 @@ class SocketRouter:
                     self._authenticator,
                     self.connections,
                     self._topics.leave,
+                    lane_of(ws.scope, receive, send),
                 )
                 with self._drain.holding(shell):
                     await shell.serve()

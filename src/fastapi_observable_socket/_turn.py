@@ -29,9 +29,9 @@ class Turn:
 _turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, Turn]" = WeakKeyDictionary()
 
 
-def next_turn() -> Turn:
-    """That of the running loop."""
-    loop = asyncio.get_running_loop()
+def next_turn(loop: asyncio.AbstractEventLoop | None = None) -> Turn:
+    """That of `loop`, or of the running one."""
+    loop = loop or asyncio.get_running_loop()
     turn = _turns.get(loop)
     if turn is None:
         turn = _turns[loop] = Turn(loop)

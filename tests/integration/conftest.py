@@ -1,5 +1,5 @@
 """
-Servers for the tests of this folder, on each of uvicorn's WebSocket implementations.
+Servers for the tests of this folder, on each of uvicorn's WebSocket implementations, and on ours.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from .serving import Server, Stage
 
 IMPLEMENTATIONS = [
     name for name in ("websockets-sansio", "websockets", "wsproto") if name in WS_PROTOCOLS
-]
+] + ["lane"]
 """Older versions of uvicorn have no sans-I/O one."""
 
 

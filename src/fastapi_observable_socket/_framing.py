@@ -1,0 +1,43 @@
+"""
+WebSocket frames as bytes (RFC 6455, section 5): the ones that need no thought.
+"""
+
+from struct import Struct
+
+TEXT = 0x81
+"""First byte of a text message in one frame."""
+
+BINARY = 0x82
+
+_TWO = Struct("!BBH").pack
+_EIGHT = Struct("!BBQ").pack
+_SHORT_TEXT = [bytes((TEXT, size)) for size in range(126)]
+
+
+def text_frame(text: str) -> bytes:
+    """The frame of a text, as a server sends it."""
+    data = text.encode()
+    size = len(data)
+    return _SHORT_TEXT[size] + data if size < 126 else _head(TEXT, size) + data
+
+
+def binary_frame(data: bytes) -> bytes:
+    return _head(BINARY, len(data)) + data
+
+
+def _head(first: int, size: int) -> bytes:
+    if size < 126:
+        return bytes((first, size))
+    if size < 65536:
+        return _TWO(first, 126, size)
+    return _EIGHT(first, 127, size)
+
+
+def is_sound(first: int, second: int) -> bool:
+    """Whether a client's frame may begin with these two bytes."""
+    if first & 0x70 or not second & 0x80:  # reserved bits; not masked
+        return False
+    opcode = first & 0x0F
+    if opcode >= 8:  # control frames are short and whole
+        return opcode <= 10 and first >= 0x80 and second & 0x7F < 126
+    return opcode <= 2

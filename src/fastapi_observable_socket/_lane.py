@@ -1,0 +1,51 @@
+"""
+What a router may ask of a server that has a lane, and where to find it.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+from typing import Protocol as Interface
+
+EXTENSION: Final = "fastapi_observable_socket"
+"""Under which a server names its lane in the ASGI scope's `extensions`."""
+
+SUPPORTED: Final = ("0.52", "0.53", "0.54")
+"""The minor versions of uvicorn on which the lane is tested."""
+
+
+class Lane(Interface):
+    """Messages of one connection without ASGI between: none of it waits."""
+
+    def take(self) -> str | bytes | None:
+        """The next message; None where ASGI's `receive` is to be asked."""
+        ...
+
+    def put(self, text: str) -> bool:
+        """Send a text; False where ASGI's `send` is to be asked, which may wait or fail."""
+        ...
+
+    async def receive(self) -> Any: ...
+
+    async def send(self, message: Any) -> None: ...
+
+
+def lane_of(
+    scope: Mapping[str, Any],
+    receive: Callable[[], Coroutine[Any, Any, Any]],
+    send: Callable[[Any], Coroutine[Any, Any, None]],
+) -> Lane | None:
+    """That of the connection, unless a middleware wants to see what is received or sent."""
+    lane: Lane | None = (scope.get("extensions") or {}).get(EXTENSION, {}).get("lane")
+    if lane is None or receive != lane.receive or _innermost(send) != lane.send:
+        return None
+    return lane
+
+
+def _innermost(send: Any) -> Any:
+    """What Starlette and FastAPI have wrapped: their wrappers change no WebSocket message."""
+    while (getattr(send, "__module__", None) or "").split(".")[0] in ("starlette", "fastapi"):
+        cells = dict(zip(send.__code__.co_freevars, send.__closure__ or (), strict=True))
+        if "send" not in cells:
+            break
+        send = cells["send"].cell_contents
+    return send
