@@ -80,20 +80,34 @@ class Subject:
     checkout: bool = False  # needs this package as it stands in this checkout
     server: str = ""  # its file in `subjects/`, where that is named otherwise
     client: str = ""  # its file in `clients/`, where that takes the place of load.c
+    ws: str = "websockets-sansio"  # uvicorn's `--ws`
+    own: bool = False  # its file is a program, which takes the port, and needs no uvicorn
+
+
+def on_lane(name: str, server: str, dialect: Dialect = ENVELOPE) -> Subject:
+    """The same server on the fast lane, which this package brings."""
+    lane = "fastapi_observable_socket.uvicorn:Protocol"
+    return Subject(name, "fastapi", dialect, checkout=True, server=server, ws=lane)
 
 
 CALL_SUBJECTS = (
     Subject("raw_json", "fastapi"),
     Subject("raw_msgspec", "fastapi"),
+    on_lane("raw_json_lane", "raw_json"),
+    on_lane("raw_msgspec_lane", "raw_msgspec"),
     Subject("fastapi_json", "fastapi"),
     Subject("ours", "fastapi", checkout=True),
     Subject("ours_typed", "fastapi", checkout=True),
     Subject("ours_asgi", "fastapi", checkout=True),
+    on_lane("lane", "ours"),
+    on_lane("lane_typed", "ours_typed"),
+    on_lane("lane_asgi", "ours_asgi"),
     Subject("published", "published"),
     Subject("fastapi_websocket_rpc", "fastapi_websocket_rpc", RPC),
     Subject("fastapi_ws_router", "fastapi_ws_router"),
     Subject("socketio", "socketio", SOCKETIO, SOCKETIO_PATH),
     Subject("chanx", "chanx", CHANX),
+    Subject("picows", "picows", own=True),
 )
 
 STREAM_SUBJECTS = (
@@ -101,11 +115,13 @@ STREAM_SUBJECTS = (
     Subject("stream_msgspec", "fastapi"),
     Subject("stream_ours", "fastapi", checkout=True),
     Subject("stream_ours_typed", "fastapi", checkout=True),
+    on_lane("stream_lane", "stream_ours"),
 )
 
 FANOUT_SUBJECTS = (
     Subject("fanout_raw", "fastapi", FANOUT),
     Subject("fanout_ours", "fastapi", FANOUT, checkout=True),
+    on_lane("fanout_lane", "fanout_ours", FANOUT),
     Subject("fanout_socketio", "socketio", SOCKETIO_FANOUT, SOCKETIO_PATH),
 )
 
@@ -182,11 +198,11 @@ def streaming(name: str, title: str, headers: str, *options: str) -> Scenario:
     )
 
 
-def fanning_out(name: str, title: str, sockets: int) -> Scenario:
+def fanning_out(name: str, title: str, sockets: int, in_flight: int) -> Scenario:
     payload = f'{{"n":{PLACEHOLDER},"text":"{"x" * 150}"}}'
     options = ("--fan", "--more", '"n":')
     more: dict[str, Any] = {"options": options, "items": 1, "longer": 2.0}
-    return Scenario(name, title, sockets, 1, "publish", payload, '"n":', **more)
+    return Scenario(name, title, sockets, in_flight, "publish", payload, '"n":', **more)
 
 
 def calling(name: str, title: str, in_flight: int) -> Scenario:
@@ -198,6 +214,7 @@ CALL_SCENARIOS = (
     summing("one", "one at a time", 1, 1),
     summing("pipelined", "64 in flight", 1, 64),
     summing("conns100", "100 connections", 100, 1),
+    summing("conns1000", "1,000 connections", 1_000, 1),
     echoing("pipelined_1k", "64 in flight, 1 kB", 64, 1_000),
     echoing("echo_64k", "8 in flight, 64 kB", 8, 64_000),
 )
@@ -211,7 +228,10 @@ STREAM_SCENARIOS = (
     ),
 )
 
-FANOUT_SCENARIOS = (fanning_out("fanout", "1,000 sockets", 1_000),)
+FANOUT_SCENARIOS = (
+    fanning_out("fanout", "one event", 1_000, 1),
+    fanning_out("fanout_many", "16 events in the air", 1_000, 16),
+)
 
 CLIENT_SCENARIOS = (
     calling("client_one", "one at a time", 1),
@@ -228,6 +248,7 @@ class Contest:
     scenarios: tuple[Scenario, ...]
     speed: str  # the titles of its tables
     cpu: str
+    latency: str = ""  # without a title none is shown
 
 
 CONTESTS = (
@@ -237,6 +258,7 @@ CONTESTS = (
         CALL_SCENARIOS,
         "Speed as a ratio to `raw_json` (of the median latency, one at a time)",
         "CPU of the server, µs a message",
+        "Latency of a call, µs, p50 / p99",
     ),
     Contest(
         "stream_json",
@@ -249,8 +271,9 @@ CONTESTS = (
         "fanout_raw",
         FANOUT_SUBJECTS,
         FANOUT_SCENARIOS,
-        "Deliveries a second of events to many, as a ratio to `fanout_raw`",
+        "Deliveries a second to 1,000 sockets, as a ratio to `fanout_raw`",
         "CPU of the server, µs a delivery",
+        "Time until all 1,000 have an event, µs, p50 / p99",
     ),
     Contest(
         "client_by_hand",
@@ -264,8 +287,10 @@ SUBJECTS = tuple(subject for contest in CONTESTS for subject in contest.subjects
 SCENARIOS = tuple(scenario for contest in CONTESTS for scenario in contest.scenarios)
 
 IDLE = "memory"  # the name of the memory figure, beside the scenarios
-IDLE_BASE = "raw_json"
-IDLE_SUBJECTS = ("raw_json", "fastapi_json", "ours", "ours_asgi", "published")
+IDLE_SUBJECTS = (
+    *("raw_json", "raw_json_lane", "fastapi_json", "ours", "ours_asgi"),
+    *("lane", "lane_asgi", "published", "picows"),
+)
 IDLE_CONNECTIONS = 2_000
 
 
@@ -273,34 +298,57 @@ IDLE_CONNECTIONS = 2_000
 class Goal:
     """
     What `subject` reaches of `peer` in `scenario`: at least `bound` times its rate, or,
-    where the scenario goes by p50, at most `bound` times its median latency.
+    where it goes by a latency, at most `bound` times that. It goes by what the scenario
+    goes by, or by p99.
     """
 
     scenario: str
     subject: str
     peer: str
     bound: float
+    by: Literal["", "p99"] = ""
 
 
+CALLS = ("one", "pipelined", "conns100", "conns1000")
 GOALS = (
     Goal("pipelined", "ours", "raw_msgspec", 0.75),
     Goal("pipelined", "ours", "fastapi_json", 1.3),
     Goal("pipelined", "ours", "published", 2.2),
     Goal("pipelined", "ours", "socketio", 4.0),
-    Goal("conns100", "ours", "raw_msgspec", 0.7),
+    Goal("conns100", "ours", "raw_msgspec", 0.75),
     Goal("conns100", "ours", "fastapi_json", 1.05),
     Goal("conns100", "ours", "published", 2.0),
     Goal("conns100", "ours", "socketio", 3.0),
+    Goal("conns1000", "ours", "raw_msgspec", 0.75),
     Goal("one", "ours", "raw_msgspec", 1.3),
     Goal("echo_64k", "ours", "fastapi_json", 2.0),
     Goal("pipelined", "ours_typed", "ours", 0.6),
+    Goal("pipelined", "lane", "raw_msgspec", 3.0),
+    Goal("pipelined", "lane", "published", 10.0),
+    Goal("conns100", "lane", "raw_msgspec", 1.5),
+    Goal("conns1000", "lane", "raw_msgspec", 1.5),
+    Goal("one", "lane", "raw_msgspec", 1.0),
+    *(Goal(scenario, "lane", "ours", 1.0, "p99") for scenario in CALLS),
     Goal("stream", "stream_ours", "stream_json", 0.8),
     Goal("stream_window", "stream_ours", "stream_json", 0.8),
     Goal("fanout", "fanout_ours", "fanout_raw", 0.8),
     Goal("fanout", "fanout_ours", "fanout_socketio", 3.0),
+    Goal("fanout", "fanout_lane", "fanout_ours", 2.0),
+    Goal("fanout_many", "fanout_lane", "fanout_ours", 2.0),
     Goal("client_one", "client_ours", "client_fastapi_websocket_rpc", 3.0),
     Goal("client_one", "client_ours", "client_socketio", 3.0),
     Goal("client_64", "client_ours", "client_fastapi_websocket_rpc", 3.0),
     Goal("client_64", "client_ours", "client_socketio", 3.0),
 )
-IDLE_GOAL_KB = 10.0  # `ours_asgi` holds a connection in so much more than `IDLE_BASE`
+
+
+@dataclass(frozen=True, slots=True)
+class IdleGoal:
+    """`subject` holds a connection in at most so many kB more than `peer`."""
+
+    subject: str
+    peer: str
+    more: float
+
+
+IDLE_GOALS = (IdleGoal("ours_asgi", "raw_json", 10.0), IdleGoal("lane", "ours", 0.0))

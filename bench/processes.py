@@ -30,8 +30,7 @@ LOAD = BUILD / "load"
 START_SECONDS = 20.0
 CLIENT_SECONDS = 60.0
 UVICORN = (
-    *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"),
-    *("--ws-per-message-deflate", "false"),
+    *("--loop", "uvloop", "--http", "httptools", "--ws-per-message-deflate", "false"),
     *("--no-access-log", "--log-level", "warning"),
 )
 
@@ -134,17 +133,23 @@ def free_port() -> int:
         return port
 
 
+def _command(subject: Subject, port: int) -> list[str]:
+    python, module = python_of(subject.environment), f"subjects.{subject.server or subject.name}"
+    if subject.own:
+        return [python, "-m", module, str(port)]
+    options = ["--port", str(port), "--ws", subject.ws, *UVICORN]
+    return [python, "-m", "uvicorn", f"{module}:app", *options]
+
+
 @contextmanager
 def serving(subject: Subject) -> Iterator[Server]:
     """The subject's server, once it listens, until the block is left."""
     port = free_port()
-    # The folder above `subjects` is given, so that `subjects/chanx.py` hides no `chanx`.
-    module = f"subjects.{subject.server or subject.name}"
-    command = [python_of(subject.environment), "-m", "uvicorn", f"{module}:app"]
-    command += ["--app-dir", str(HERE), "--port", str(port), *UVICORN]
     log = BUILD / f"{subject.name}.log"
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=BUILD, stdout=output, stderr=output)
+        # From the folder above `subjects`, so that `subjects/chanx.py` hides no `chanx`.
+        command = _command(subject, port)
+        process = subprocess.Popen(command, cwd=HERE, stdout=output, stderr=output)
     try:
         os.sched_setaffinity(process.pid, {cores()[0]})
         _await_listening(process, port, log)

@@ -9,29 +9,29 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from catalog import GOALS, IDLE_BASE, IDLE_GOAL_KB, SCENARIOS, Contest, Goal
+from catalog import GOALS, IDLE_GOALS, SCENARIOS, Contest, Goal, IdleGoal
 
 Sample = Mapping[str, Any]
 # By scenario, then by subject: a sample for each round, None where one failed.
 Samples = Mapping[str, Mapping[str, Sequence[Sample | None]]]
 
 
-def goes_by_p50(scenario: str) -> bool:
-    return next(s.by == "p50" for s in SCENARIOS if s.name == scenario)
+def goes_by(scenario: str) -> str:
+    return next(s.by for s in SCENARIOS if s.name == scenario)
 
 
 def rate(run: Sample) -> float:
     """Answers a second, or items where the answers come in many."""
-    return run.get("items_per_s", run["per_s"])
+    return float(run.get("items_per_s", run["per_s"]))
 
 
-def ratios(samples: Samples, scenario: str, subject: str, peer: str) -> list[float]:
+def ratios(samples: Samples, scenario: str, subject: str, peer: str, by: str = "") -> list[float]:
     """How many times as fast as its peer the subject was, in each round that has both."""
-    by_p50 = goes_by_p50(scenario)
+    by = by or goes_by(scenario)
     runs = samples.get(scenario, {})
     pairs = zip(runs.get(subject, ()), runs.get(peer, ()), strict=False)
     return [
-        theirs["p50"] / ours["p50"] if by_p50 else rate(ours) / rate(theirs)
+        rate(ours) / rate(theirs) if by == "rate" else theirs[by] / ours[by]
         for ours, theirs in pairs
         if ours and theirs
     ]
@@ -82,6 +82,14 @@ def cpu_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> st
     return _contest_table(samples, contest, subjects, cell)
 
 
+def latency_table(samples: Samples, contest: Contest, subjects: Sequence[str]) -> str:
+    def cell(scenario: str, subject: str) -> str:
+        runs = [run for run in samples[scenario].get(subject, ()) if run]
+        return " / ".join(microseconds([run[by] for run in runs]) for by in ("p50", "p99"))
+
+    return _contest_table(samples, contest, subjects, cell)
+
+
 def memory_table(memory: Mapping[str, float]) -> str:
     rows = [[f"`{name}`", f"{kb:.1f}"] for name, kb in memory.items()]
     return table(["subject", "kB a connection"], rows)
@@ -89,16 +97,17 @@ def memory_table(memory: Mapping[str, float]) -> str:
 
 def judge(goal: Goal, samples: Samples) -> dict[str, Any] | None:
     """None when the run did not measure what the goal compares."""
-    values = ratios(samples, goal.scenario, goal.subject, goal.peer)
+    by = goal.by or goes_by(goal.scenario)
+    values = ratios(samples, goal.scenario, goal.subject, goal.peer, by)
     if not values:
         return None
-    latency = goes_by_p50(goal.scenario)
+    latency = by != "rate"
     if latency:
         values = [1 / value for value in values]
     reached = median(values)
     return {
         "scenario": goal.scenario,
-        "what": f"{'p50' if latency else 'rate'} of `{goal.subject}` / `{goal.peer}`",
+        "what": f"{by} of `{goal.subject}` / `{goal.peer}`",
         "goal": f"{'≤' if latency else '≥'} {goal.bound:.2f}",
         "measured": f"{reached:.2f}",
         "rounds": f"{min(values):.2f} to {max(values):.2f}",
@@ -106,22 +115,23 @@ def judge(goal: Goal, samples: Samples) -> dict[str, Any] | None:
     }
 
 
-def judge_memory(memory: Mapping[str, float]) -> dict[str, Any] | None:
-    if "ours_asgi" not in memory or IDLE_BASE not in memory:
+def judge_memory(goal: IdleGoal, memory: Mapping[str, float]) -> dict[str, Any] | None:
+    if goal.subject not in memory or goal.peer not in memory:
         return None
-    more = memory["ours_asgi"] - memory[IDLE_BASE]
+    more = memory[goal.subject] - memory[goal.peer]
     return {
         "scenario": "memory",
-        "what": f"kB of `ours_asgi` above `{IDLE_BASE}`",
-        "goal": f"≤ {IDLE_GOAL_KB:.0f}",
+        "what": f"kB of `{goal.subject}` above `{goal.peer}`",
+        "goal": f"≤ {goal.more:.0f}",
         "measured": f"{more:.1f}",
         "rounds": "",
-        "met": more <= IDLE_GOAL_KB,
+        "met": more <= goal.more,
     }
 
 
 def judged(samples: Samples, memory: Mapping[str, float]) -> list[dict[str, Any]]:
-    verdicts = [judge(goal, samples) for goal in GOALS] + [judge_memory(memory)]
+    verdicts = [judge(goal, samples) for goal in GOALS]
+    verdicts += [judge_memory(goal, memory) for goal in IDLE_GOALS]
     return [verdict for verdict in verdicts if verdict]
 
 

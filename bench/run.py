@@ -1,7 +1,7 @@
 """
 Measures WebSocket servers, and clients, against each other and prints Markdown tables.
 
-    python3 bench/run.py                    everything, about eight minutes
+    python3 bench/run.py                    everything
     python3 bench/run.py --quick            a rough look
     python3 bench/run.py --only raw_json,ours --scenario pipelined,memory
 
@@ -116,10 +116,14 @@ def start(subjects: Iterable[Subject], stack: ExitStack) -> list[Server]:
 def rehearse(server: Server, scenario: Scenario, seconds: float) -> Run:
     """Checks an answer, warms the server, and finds out how fast it is."""
     processes.check_answer(server, scenario)
-    small = 2 if scenario.items else 10 * scenario.at_once + 100
+    at_once = scenario.at_once
+    small = 2 * at_once if scenario.items else 10 * at_once + 100
     rate = processes.measure(server, scenario, small, small // 2)["per_s"]
     counted = max(small, int(rate * seconds * scenario.longer))
-    return Run(server, scenario, counted, counted // 8 + scenario.at_once)
+    # Whole bursts: where all that is under way is answered together, the rate of half a one is
+    # any figure.
+    counted -= counted % at_once
+    return Run(server, scenario, counted, counted // 8 + at_once)
 
 
 def chosen(contest: Contest, options: Options) -> list[Scenario]:
@@ -209,6 +213,9 @@ def show(
             print(report.ratio_table(samples, contest, subjects))
             print(f"\n{contest.cpu}:\n")
             print(report.cpu_table(samples, contest, subjects))
+            if contest.latency:
+                print(f"\n{contest.latency}:\n")
+                print(report.latency_table(samples, contest, subjects))
     if memory:
         print("\nMemory of an idle connection:\n")
         print(report.memory_table(memory))
