@@ -396,11 +396,11 @@ export interface Routes {
     result: Owner
     errors: {
       /** Not found */
-      404: NotFound
+      404: NotFound | ErrorPayload
       /** Taken */
       409: ErrorPayload
       /** Unprocessable entity */
-      422: (Cat | Dog | Fish)[]
+      422: (Cat | Dog | Fish)[] | ErrorPayload
     }
   }
   'only/in/aliased': { payload: AliasedInput; result: null }
@@ -482,7 +482,7 @@ export interface Topics {
     publish: OwnerInput
     errors: {
       /** Not found */
-      404: NotFound
+      404: NotFound | ErrorPayload
     }
   }
   [room: `rooms/${string}`]: { event: unknown }
