@@ -193,6 +193,16 @@ TYPES = [
     ),
     ("no format", datetime.date, str, [], ["no longer has the format date"]),
     ("a pattern", str, Annotated[str, Field(pattern="^a")], ["must be matched by ^a now"], []),
+    ("a set", list[int], set[int], ["must be without repetition now"], []),
+    ("no set", set[int], list[int], [], []),
+    (
+        "sets in a union",
+        list[int] | list[str],
+        set[int] | set[str],
+        ["must be without repetition now"],
+        [],
+    ),
+    ("no sets in a union", set[int] | set[str], list[int] | list[str], [], []),
     (
         "other keys",
         dict[Literal["a", "b"], int],

@@ -117,9 +117,14 @@ class Subset:
         own = [other for other in alike if other.name and other.name == arm.name]
         own = own or [other for other in alike if _same_tag(arm, other)]
         found = [self._in_one(arm, other) for other in own or alike]
-        fitting = [escapes for escapes in found if all(e.kind == "extra" for e in escapes)]
-        if fitting or len(found) == 1:
-            yield from (fitting or found)[0]
+        # Of several, one whose types it has; better one whose bounds it keeps as well.
+        for harmless in (("extra",), ("extra", "bound")):
+            fitting = [each for each in found if all(e.kind in harmless for e in each)]
+            if fitting:
+                yield from fitting[0]
+                return
+        if len(found) == 1:
+            yield from found[0]
         else:
             yield Escape("", "value", str(arm))
 
