@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import httpx
@@ -523,6 +524,29 @@ def test_the_routes_are_in_openapi(run):
     assert "422" not in add["responses"]
     assert said["paths"]["/api/tree"]["post"]["deprecated"] is True
     assert any(name.startswith("Node") for name in said["components"]["schemas"])
+
+
+@pytest.mark.filterwarnings("error:Duplicate Operation ID")
+def test_an_operation_has_an_id_of_its_own_that_stays():
+    def ids(*names):
+        router = SocketRouter()
+
+        async def items(payload: int) -> AsyncIterator[int]:
+            yield payload
+
+        for name in names:
+            router.route(name)(items)
+        paths = serving(router).openapi()["paths"]
+        operations = [each for path in paths.values() for each in path.values()]
+        return {each["operationId"] for each in operations}
+
+    plain = {"a_b_api_a_b_post", "a_b_api_a_b_get"}
+    assert ids("a/b") == ids("a_b") == plain
+    both = ids("a/b", "a_b")
+    assert len(both) == 4
+    assert plain < both
+    assert both == ids("a_b", "a/b")
+    assert both < ids("a.b", "a_b", "a-b", "a/b")
 
 
 def test_it_can_be_included_under_other_prefixes(run):
