@@ -186,7 +186,8 @@ def test_declared_errors_are_answered_and_documented(run):
     assert answer.status_code == 500
     assert "secret" not in answer.text
     said = app.openapi()["paths"]["/api/r"]["post"]["responses"]["404"]
-    assert said["content"]["application/json"]["schema"]["$ref"].endswith("/Missing")
+    either = said["content"]["application/json"]["schema"]["anyOf"]
+    assert [each["$ref"].rpartition("/")[2] for each in either] == ["Missing", "Problem"]
 
 
 def test_nothing_can_be_asked_of_a_peer_that_is_no_socket(run):

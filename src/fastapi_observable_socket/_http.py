@@ -164,7 +164,8 @@ class Gateway:
         }
         for status, each in definition.responses.items():
             errors = plan.errors.get(status)
-            model = Problem if errors is None else documented(errors)
+            # What is raised without the model that was declared is a problem as any other.
+            model = Problem if errors is None else documented(errors) | Problem
             found[status] = {"description": each.description, "model": model}
         if plan.is_stream:
             item = plan.shape.item
