@@ -1,6 +1,7 @@
 """Routes with types: what is sent is written by them, what comes is read by them."""
 
 import asyncio
+import enum
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import date
 from typing import Any
@@ -124,10 +125,19 @@ def test_a_topic_gives_events_and_a_state_of_its_types_and_takes_such_events(url
         assert next(iter(events)) == bill
 
 
+class Kind(str, enum.Enum):  # noqa: UP042 - as applications have them
+    NOTE = "note"
+
+
+class Floor(enum.Enum):
+    FIRST = 1
+
+
 def test_a_pattern_is_no_topic_until_it_has_its_parameters(url: str):
     with connect_sync(url) as socket, pytest.raises(ValueError, match="is a pattern"):
         socket.subscribe(STAYS)
     assert STAYS.at(number=1, file="a/b").name == "stays/1/a/b"
+    assert STAYS.at(number=Floor.FIRST, file=Kind.NOTE).name == "stays/1/note"
     for wrong in ({}, {"number": 1}, {"number": 1, "file": "a", "more": 2}):
         with pytest.raises(TypeError, match="takes number, file"):
             STAYS.at(**wrong)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import httpx
@@ -185,7 +186,8 @@ def test_declared_errors_are_answered_and_documented(run):
     assert answer.status_code == 500
     assert "secret" not in answer.text
     said = app.openapi()["paths"]["/api/r"]["post"]["responses"]["404"]
-    assert said["content"]["application/json"]["schema"]["$ref"].endswith("/Missing")
+    either = said["content"]["application/json"]["schema"]["anyOf"]
+    assert [each["$ref"].rpartition("/")[2] for each in either] == ["Missing", "Problem"]
 
 
 def test_nothing_can_be_asked_of_a_peer_that_is_no_socket(run):
@@ -523,6 +525,29 @@ def test_the_routes_are_in_openapi(run):
     assert "422" not in add["responses"]
     assert said["paths"]["/api/tree"]["post"]["deprecated"] is True
     assert any(name.startswith("Node") for name in said["components"]["schemas"])
+
+
+@pytest.mark.filterwarnings("error:Duplicate Operation ID")
+def test_an_operation_has_an_id_of_its_own_that_stays():
+    def ids(*names):
+        router = SocketRouter()
+
+        async def items(payload: int) -> AsyncIterator[int]:
+            yield payload
+
+        for name in names:
+            router.route(name)(items)
+        paths = serving(router).openapi()["paths"]
+        operations = [each for path in paths.values() for each in path.values()]
+        return {each["operationId"] for each in operations}
+
+    plain = {"a_b_api_a_b_post", "a_b_api_a_b_get"}
+    assert ids("a/b") == ids("a_b") == plain
+    both = ids("a/b", "a_b")
+    assert len(both) == 4
+    assert plain < both
+    assert both == ids("a_b", "a/b")
+    assert both < ids("a.b", "a_b", "a-b", "a/b")
 
 
 def test_it_can_be_included_under_other_prefixes(run):

@@ -68,6 +68,15 @@ def test_the_contract_is_there_in_each_notation(run):
     assert "'math/sum'" in types.text
 
 
+@pytest.mark.parametrize("path", ["/ws", "/ws/", "/a/b/", "/"])
+@pytest.mark.parametrize("outer", [FastAPI, Starlette])
+def test_the_contract_says_where_the_socket_is_to_the_last_slash(run, path, outer):
+    """A socket at `/ws/` is not at `/ws`: nothing redirects a WebSocket."""
+    app = mounted(path, outer(), docs=True)
+    shown = get(run, app, f"{path.rstrip('/')}/contract.json").json()
+    assert shown["path"] == path == contract_of(app).path
+
+
 def test_it_is_sent_once_while_it_stays_the_same(run):
     router, app = calculator(), FastAPI()
     router.mount(app, "/ws")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -65,14 +66,22 @@ def http_routes(
     api = APIRouter(
         prefix=prefix, dependencies=[Depends(HTTPBearer(auto_error=False))] if has_tokens else None
     )
+    plain = Counter(map(_plain, routes))
     for name, route in routes.items():
         if "{" in name or "}" in name:
             raise ValueError(f"route {name!r} cannot be a path: it has braces in it")
-        _add(api, Gateway(name, route, serve, has_tokens, bounds))
+        shares_id = plain[_plain(name)] > 1 and _plain(name) != name
+        _add(api, Gateway(name, route, serve, has_tokens, bounds), shares_id)
     return api
 
 
-def _add(api: APIRouter, gateway: "Gateway") -> None:
+def _plain(name: str) -> str:
+    """All that is left of a name in FastAPI's ids of operations."""
+    return re.sub(r"\W", "_", name)
+
+
+def _add(api: APIRouter, gateway: "Gateway", shares_id: bool) -> None:
+    """`shares_id`: the id that FastAPI would make is that of another route, too."""
     definition = gateway.route.definition
     words = definition.about.of(definition.handler)
     told: dict[str, Any] = {
@@ -86,6 +95,8 @@ def _add(api: APIRouter, gateway: "Gateway") -> None:
         "openapi_extra": gateway.extra(),
         "response_model": None,
     }
+    if shares_id:
+        told["generate_unique_id_function"] = gateway.id_of
     plan = gateway.route.plan
     if not plan.is_stream:
         told["response_model"] = (
@@ -128,8 +139,15 @@ class Gateway:
             name = f"header_{n}"
             parameters[name] = _header_parameter(name, self._headers[member.name], member)
         answer.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-        answer.__name__ = re.sub(r"\W", "_", self.name)
+        answer.__name__ = _plain(self.name)
         return answer
+
+    def id_of(self, route: APIRoute) -> str:
+        """Like FastAPI's, with the characters that those leave out: no other name has the same,
+        whatever routes there will be."""
+        spelled = re.sub(r"\W", lambda found: f"_{ord(found[0]):x}_", self.name)
+        method = "".join(route.methods or ()).lower()  # each has one
+        return f"{spelled}{_plain(route.path_format)}_{method}"
 
     def extra(self) -> dict[str, Any]:
         """What the parameters cannot say, which are lenient."""
@@ -146,7 +164,8 @@ class Gateway:
         }
         for status, each in definition.responses.items():
             errors = plan.errors.get(status)
-            model = Problem if errors is None else documented(errors)
+            # What is raised without the model that was declared is a problem as any other.
+            model = Problem if errors is None else documented(errors) | Problem
             found[status] = {"description": each.description, "model": model}
         if plan.is_stream:
             item = plan.shape.item

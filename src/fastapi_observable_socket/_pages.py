@@ -58,13 +58,15 @@ class Pages:
         FastAPI."""
         if self._docs is False:
             return
-        below = path.rstrip("/")
+        below, slash = path.rstrip("/"), "/" if path.endswith("/") else ""
         if not isinstance(router, APIRouter):
             if guards:
                 raise TypeError("docs_dependencies need a FastAPI app or an APIRouter")
             router.add_route(path, self.console, methods=["GET"], include_in_schema=False)
             for name in DOCUMENTS:
-                router.add_route(f"{below}/{name}", self._endpoint(name), include_in_schema=False)
+                router.add_route(
+                    f"{below}/{name}", self._endpoint(name, slash), include_in_schema=False
+                )
             return
         router.add_api_route(
             path,
@@ -79,7 +81,7 @@ class Pages:
         for name in DOCUMENTS:
             router.add_api_route(
                 f"{below}/{name}",
-                self._endpoint(name),
+                self._endpoint(name, slash),
                 dependencies=guards,
                 include_in_schema=False,
                 response_model=None,
@@ -93,12 +95,13 @@ class Pages:
         body, headers = page()
         return answered(request, body, headers)
 
-    def _endpoint(self, name: str) -> Callable[[Request], Response]:
+    def _endpoint(self, name: str, slash: str) -> Callable[[Request], Response]:
+        """The document of that name; `slash` is what the socket's own path ends with."""
         kind, write = DOCUMENTS[name]
 
         def document(request: Request) -> Response:
             self._check_shown(request)
-            path = request.url.path.removesuffix("/" + name) or "/"
+            path = request.url.path.removesuffix("/" + name) + slash or "/"
             try:
                 text = self._text(name, path, request.scope.get("app"), write)
             except (ContractError, SignatureError) as error:

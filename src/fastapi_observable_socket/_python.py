@@ -8,9 +8,9 @@ has no name to be imported by becomes `Any`.
 import builtins
 import enum
 import keyword
-import re
 import sys
 import types
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
@@ -26,8 +26,18 @@ def python(contract: Contract) -> str:
     """A module with a `Route` or `StreamRoute` for each route, and a `TopicRoute` for each
     topic. The same contract gives the same bytes."""
     made, names = contract.as_json(), _Names()
-    routes = [_route(name, each, contract.types, names) for name, each in made["routes"].items()]
-    topics = [_topic(name, each, contract.types, names) for name, each in made["topics"].items()]
+    own = _constants({name: _snake(name) for name in made["routes"]}, names)
+    # A route may have the name of a topic.
+    wanted = {name: f"topic_{_snake(name.replace(':path', ''))}" for name in made["topics"]}
+    own_of_topics = _constants(wanted, names)
+    routes = [
+        f"{own[name]} = {_route(name, each, contract.types, names)}"
+        for name, each in made["routes"].items()
+    ]
+    topics = [
+        f"{own_of_topics[name]} = {_topic(name, each, contract.types, names)}"
+        for name, each in made["topics"].items()
+    ]
     what = " ".join(f"{contract.title} {contract.version}".split())
     blocks = [
         f"{_HEAD}\n{_text(f'The routes of {what}.' if what else 'The routes of a server.')}",
@@ -44,25 +54,31 @@ Types = Mapping[tuple[str, ...], Any]
 _WORDS: Final = frozenset([*dir(builtins), *keyword.kwlist])
 
 
+def _constants(wanted: Mapping[str, str], names: "_Names") -> dict[str, str]:
+    """The constant of each. Of several that want the same one, that whose name it is has it,
+    whatever stands beside it."""
+    order = sorted(wanted, key=lambda name: (not wanted[name].endswith(name), name))
+    return {name: names.new(wanted[name]) for name in order}
+
+
 def _route(name: str, route: Mapping[str, Any], known: Types, names: "_Names") -> str:
     is_stream = route["kind"] == "stream"
     kind = names.imported(_OURS, "StreamRoute" if is_stream else "Route")
     gives = known.get(("routes", name, "item" if is_stream else "result"))
     held = f"{kind}[{_payload(name, route, known, names)}, {names.type_of(gives)}]"
-    return _constant(names.new(_snake(name)), held, name, route)
+    return _constant(held, name, route)
 
 
 def _topic(name: str, topic: Mapping[str, Any], known: Types, names: "_Names") -> str:
     event, state = (known.get(("topics", name, part)) for part in ("event", "snapshot"))
     kind = names.imported(_OURS, "TopicRoute")
     held = f"{kind}[{names.type_of(event)}, {names.type_of(state)}]"
-    # As a route may be called as well.
-    return _constant(names.new(f"topic_{_snake(name.replace(':path', ''))}"), held, name, topic)
+    return _constant(held, name, topic)
 
 
-def _constant(own: str, held: str, name: str, each: Mapping[str, Any]) -> str:
+def _constant(held: str, name: str, each: Mapping[str, Any]) -> str:
     said = "\n\n".join(filter(None, (each["summary"], each["description"])))
-    constant = f"{own} = {held}({_quoted(name)})"
+    constant = f"{held}({_quoted(name)})"
     return f"{constant}\n{_text(said)}" if said else constant
 
 
@@ -89,7 +105,8 @@ def _keys(name: str, payload: Mapping[str, Any], known: Types, names: "_Names") 
         if each not in needed:
             made = f"{names.imported('typing', 'NotRequired')}[{made}]"
         members.append(f"    {_quoted(each)}: {made},\n")
-    own = names.new("".join(word.capitalize() for word in _words(name)) + "Payload")
+    title = "".join(word.capitalize() for word in _words(name))
+    own = names.new(_identifier(f"{title}Payload"))
     names.dicts.append(f"{own} = {typed_dict}({_quoted(own)}, {{\n{''.join(members)}}})")
     return own
 
@@ -182,12 +199,17 @@ def _is_importable(kind: Any, module: str, path: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"\W+", name) if word] or ["route"]
+    # To Python, names are the same where their NFKC is; and it takes fewer letters than `\w`.
+    plain = unicodedata.normalize("NFKC", name)
+    return "".join(c if f"_{c}".isidentifier() else " " for c in plain).split() or ["route"]
 
 
 def _snake(name: str) -> str:
-    made = "_".join(_words(name))
-    return f"_{made}" if made[0].isdigit() else made
+    return _identifier("_".join(_words(name)))
+
+
+def _identifier(text: str) -> str:
+    return text if text.isidentifier() else f"_{text}"
 
 
 def _quoted(text: str) -> str:

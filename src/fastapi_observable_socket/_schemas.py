@@ -43,6 +43,16 @@ class _Generator(GenerateJsonSchema):
             return not (field.get("serialization_exclude") or "serialization_exclude_if" in field)
         return super().field_is_required(field, total)
 
+    def dict_schema(self, schema: Any) -> Schema:
+        # Older pydantics do not say which keys there may be; a pattern each of them does.
+        made = super().dict_schema(schema)
+        keys = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
+        names = {k: v for k, v in keys.items() if k not in ("type", "title", "pattern")}
+        is_text = keys.get("type") == "string" or isinstance(keys.get("const"), str)
+        if names and (is_text or "$ref" in names):
+            made["propertyNames"] = names
+        return made
+
 
 def schemas_of(wanted: Iterable[Wanted]) -> tuple[dict[tuple[str, ...], Schema], dict[str, Schema]]:
     """The schema for each place, and the definitions that they refer to as `#/definitions/X`.
@@ -187,10 +197,9 @@ WORDS = frozenset(
     (
         *("title", "description", "examples", "example", "$comment"),
         *("default", "deprecated", "readOnly", "writeOnly"),
-        "propertyNames",  # older pydantics never write it
     )
 )
-"""What a schema says to people, what changes no value, and what not every pydantic says."""
+"""What a schema says to people, and what changes no value."""
 
 OF_NAMES = ("properties", "patternProperties", "$defs", "dependentSchemas")
 OF_ONE = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
@@ -206,7 +215,8 @@ def canonical(schema: Any) -> Any:
         plain["enum"] = [plain.pop("const")]
     if "enum" in plain:
         plain.pop("type", None)
-    if plain.get("additionalProperties") == {}:
+    if plain.get("additionalProperties") == {} and not plain.get("properties"):
+        # Of a dict it says nothing; a model has room for more, where others ignore it.
         del plain["additionalProperties"]
     if list(plain) == ["allOf"] and len(plain["allOf"]) == 1:
         return plain["allOf"][0]

@@ -117,9 +117,14 @@ class Subset:
         own = [other for other in alike if other.name and other.name == arm.name]
         own = own or [other for other in alike if _same_tag(arm, other)]
         found = [self._in_one(arm, other) for other in own or alike]
-        fitting = [escapes for escapes in found if all(e.kind == "extra" for e in escapes)]
-        if fitting or len(found) == 1:
-            yield from (fitting or found)[0]
+        # Of several, one whose types it has; better one whose bounds it keeps as well.
+        for harmless in (("extra",), ("extra", "bound")):
+            fitting = [each for each in found if all(e.kind in harmless for e in each)]
+            if fitting:
+                yield from fitting[0]
+                return
+        if len(found) == 1:
+            yield from found[0]
         else:
             yield Escape("", "value", str(arm))
 
@@ -134,6 +139,7 @@ class Subset:
         return [*_bounds(a.schema, b.schema), *within]
 
     def _object(self, a: Schema, b: Schema) -> Iterator[Escape]:
+        a, b = _with_names(a), _with_names(b)
         mine, theirs = a.get("properties", {}), b.get("properties", {})
         rest_a, rest_b = a.get("additionalProperties"), b.get("additionalProperties")
         for name in b.get("required", ()):
@@ -142,16 +148,23 @@ class Subset:
         for name, schema in mine.items():
             if name in theirs:
                 yield from self._at(f".{name}", schema, theirs[name])
-            elif rest_b == _NOTHING:
+            elif rest_b == _NOTHING or not _may_name(b, name, self._b):
                 yield Escape("", "refused", name)
-            elif rest_b is not None:
+            elif rest_b:
                 yield from self._at(f".{name}", schema, rest_b)
             else:
                 yield Escape("", "extra", name)
+        if rest_a and rest_a != _NOTHING:
+            for name in sorted(theirs.keys() - mine.keys()):
+                if _may_name(a, name, self._a):
+                    yield from self._at(f".{name}", rest_a, theirs[name])
         if rest_b == _NOTHING and rest_a != _NOTHING:
             yield Escape("", "other")
-        elif rest_b is not None and rest_a != _NOTHING and (rest_a is not None or not mine):
-            yield from self._at(".*", rest_a or {}, rest_b)
+        elif rest_a != _NOTHING and (rest_a is not None or not mine):
+            if rest_b is not None:
+                yield from self._at(".*", rest_a or {}, rest_b)
+            if "propertyNames" in b:
+                yield from self._at(" key", _names(a), _names(b))
         if a.get("patternProperties", {}) != b.get("patternProperties", {}):
             yield Escape("", "unknown")
 
@@ -171,6 +184,29 @@ class Subset:
 
 
 _NOTHING: Schema = {"not": {}}
+
+
+def _with_names(schema: Schema) -> Schema:
+    """A dict whose keys have a pattern, which pydantic writes in a way of its own, as other dicts
+    with some keys alone."""
+    patterns = schema.get("patternProperties", {})
+    if len(patterns) != 1 or schema.keys() & {"properties", "additionalProperties"}:
+        return schema
+    ((pattern, values),) = patterns.items()
+    plain = {name: value for name, value in schema.items() if name != "patternProperties"}
+    names = {**plain.get("propertyNames", {}), "pattern": pattern}
+    return {**plain, "additionalProperties": values, "propertyNames": names}
+
+
+def _names(schema: Schema) -> Schema:
+    """What the names of an object's members are: texts, as in all JSON."""
+    return {"type": "string", **schema.get("propertyNames", {})}
+
+
+def _may_name(schema: Schema, name: str, definitions: Mapping[str, Schema]) -> bool:
+    """Whether a member may have that name, as far as those that are listed tell."""
+    wanted = _Arm({"enum": [name]})
+    return any(_may_hold(arm, wanted) for arm in _arms(_names(schema), definitions))
 
 
 def _lengths(a: Schema, b: Schema) -> Iterator[Escape]:

@@ -26,6 +26,7 @@ Contract = Mapping[str, Any]
 
 PACKAGE: Final = "fastapi-observable-socket"
 
+_USUAL: Final = Type("ErrorPayload")
 _MAPS: Final = {
     "Routes": "What the server answers.",
     "Topics": "What one can listen to.",
@@ -51,7 +52,8 @@ def typescript(contract: Contract, register: bool = True, ambient: bool = False)
         *([_registered(maps)] if register else []),
     ]
     text = "\n\n".join(blocks)
-    return f"{_head(contract, 'ErrorPayload' in text)}\n{text}\n"
+    each = (*contract.get("routes", {}).values(), *contract.get("topics", {}).values())
+    return f"{_head(contract, any(one.get('errors') for one in each))}\n{text}\n"
 
 
 # --- the file
@@ -143,7 +145,8 @@ def _errors(each: Mapping[str, Any], types: Definitions) -> list[str]:
 
 
 def _error(payload: Any, types: Definitions) -> str:
-    return "ErrorPayload" if payload is None else types.type_of(payload).text
+    """What is declared, and the usual payload: an error that is raised without a model has it."""
+    return union([*([] if payload is None else [types.type_of(payload)]), _USUAL]).text
 
 
 def _or_any(schema: Any) -> Any:
@@ -242,7 +245,7 @@ new null number object of package private protected public readonly require retu
 static string super switch symbol this throw true try type typeof undefined unique unknown using
 var void while with yield
 """
-_RESERVED: Final = frozenset([*_WORDS.split(), *_MAPS, "Register", "ErrorPayload"])
+_RESERVED: Final = frozenset([*_WORDS.split(), *_MAPS, "Register", _USUAL.text])
 
 
 def spelled(definitions: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import pytest
 
 import fastapi_observable_socket
@@ -30,10 +29,6 @@ def test_the_docs_show_what_is_made_of_their_server():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 12),
-    reason="older pydantic says less of dictionaries",
-)
 def test_nothing_that_is_kept_is_stale():
     # As is tested, not as is installed: the examples are not in this folder.
     path = str(Path(fastapi_observable_socket.__file__).parents[1])

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from fastapi_observable_socket import SocketRouter
 from fastapi_observable_socket._python import _Names, python
-from fastapi_observable_socket.client import Route, StreamRoute
+from fastapi_observable_socket.client import Route, StreamRoute, TopicRoute
 from fastapi_observable_socket.contract import contract_of
 
 Number = NewType("Number", int)
@@ -118,6 +118,49 @@ def test_odd_names_and_words_are_harmless():
     assert made["route"].gives.validate_json('"\\u2028"') == "\u2028"
     assert set(made["RoutePayload"].__annotations__) == {"a", "b"}
     assert made["__doc__"] == 'The routes of """\\ \x00.'
+
+
+@pytest.mark.parametrize(
+    ("name", "constant"),
+    [
+        ("²x", "_2x"),
+        ("1a", "_1a"),
+        ("class", "class_"),
+        ("ﬁ", "fi"),
+        ("٣", "_٣"),
+        ("None", "None_"),
+    ],
+)
+def test_a_name_becomes_one_that_python_takes(name: str, constant: str):
+    router = SocketRouter()
+
+    @router.route(name)
+    async def several(a: int, b: int) -> None: ...
+
+    assert executed(router)[constant].name == name
+
+
+def test_of_two_names_that_are_one_to_python_the_plain_one_stays():
+    """Whatever else comes: it is imported by that name."""
+    router = SocketRouter()
+    for name in ("a/b", "a_b", "a.b", "Route"):
+        router.route(name)(movies)
+    router.topic("a/b")(allowed)
+    router.topic("a_b")(allowed)
+    made = executed(router)
+    names = {key: each.name for key, each in made.items() if isinstance(each, Route | TopicRoute)}
+    assert names == {
+        "Route": "Route",
+        "a_b": "a_b",
+        "a_b2": "a.b",
+        "a_b3": "a/b",
+        "topic_a_b": "a_b",
+        "topic_a_b2": "a/b",
+    }
+
+
+def allowed() -> bool:
+    return True
 
 
 def test_a_typed_dict_serves_as_well():

@@ -218,6 +218,20 @@ def test_routes_say_what_they_take_and_give():
     assert "import type { ErrorPayload } from 'fastapi-observable-socket'" in text
 
 
+def test_an_error_that_is_declared_may_also_come_with_the_usual_payload():
+    """It was raised without a model, which the declaration does not forbid."""
+    errors = {"404": {"payload": B}, "409": {"payload": {"anyOf": [A, {"type": "null"}]}}}
+    text = typescript({"topics": {"news": {"event": A, "errors": errors}}})
+    assert "404: number | ErrorPayload" in text
+    assert "409: (string | null) | ErrorPayload" in text
+
+
+def test_what_is_used_is_imported_and_nothing_else():
+    """A page that is compiled with `noUnusedLocals` does not compile otherwise."""
+    named = {"ErrorPayload": {"type": "object", "properties": {"a": A}}}
+    assert "import" not in typescript({"definitions": named, "routes": {}})
+
+
 def test_what_the_server_says_by_itself_is_left_open_where_nothing_is_declared():
     bare = typescript({"routes": {}})
     assert "interface Routes {}" in bare

@@ -5,6 +5,7 @@ What is sent is written by its type, what comes is validated by its own. Nothing
 """
 
 import copy
+import enum
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -144,7 +145,9 @@ _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)(:path)?\}")
 
 
 def _filled(found: re.Match[str], parameters: Mapping[str, Any]) -> str:
-    value = str(parameters[found[1]])
+    given = parameters[found[1]]
+    # A member of an enum is told by its value, as in JSON; `str` gives its name.
+    value = str(given.value if isinstance(given, enum.Enum) else given)
     if not value or ("/" in value and not found[2]):
         raise ValueError(f"{found[1]}={value!r} would make another topic")
     return value

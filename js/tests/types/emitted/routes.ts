@@ -4,7 +4,7 @@
 import type { ErrorPayload } from 'fastapi-observable-socket'
 
 /** Which contract this is; `hash` differs where anything else does. */
-export const contract = { title: 'Torture', version: '1.2.3', hash: '1a4a7f1c8a2882ee' } as const
+export const contract = { title: 'Torture', version: '1.2.3', hash: 'cbda5c4154561573' } as const
 
 export interface AliasedInput {
   class: string
@@ -396,11 +396,11 @@ export interface Routes {
     result: Owner
     errors: {
       /** Not found */
-      404: NotFound
+      404: NotFound | ErrorPayload
       /** Taken */
       409: ErrorPayload
       /** Unprocessable entity */
-      422: (Cat | Dog | Fish)[]
+      422: (Cat | Dog | Fish)[] | ErrorPayload
     }
   }
   'only/in/aliased': { payload: AliasedInput; result: null }
@@ -482,7 +482,7 @@ export interface Topics {
     publish: OwnerInput
     errors: {
       /** Not found */
-      404: NotFound
+      404: NotFound | ErrorPayload
     }
   }
   [room: `rooms/${string}`]: { event: unknown }

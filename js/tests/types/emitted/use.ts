@@ -5,7 +5,7 @@
 
 import { isResponseError, ObservableSocket, type ErrorPayload, type StreamName, type TopicName } from 'fastapi-observable-socket'
 import { topics } from 'fastapi-observable-socket/topics'
-import { contract, type Cat, type Dog, type Owner, type OwnerInput, type PageCat, type Point, type Routes } from './routes.js'
+import { contract, type Cat, type Dog, type NotFound, type Owner, type OwnerInput, type PageCat, type Point, type Routes } from './routes.js'
 
 /** Whether two types are the same, and not only fit. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -97,16 +97,21 @@ await socket.call('seed')
 await socket.call('keys', { first: 1, pet: { kind: 'cat' }, 'odd-name': 'ab' })
 // @ts-expect-error a key is missing
 await socket.call('keys', { pet: { kind: 'cat' } })
-same<Routes['keys']['errors'][404]['code'], 'not_found'>(true)
+same<Routes['keys']['errors'][404], NotFound | ErrorPayload>(true)
 same<Routes['keys']['headers'], { 'x-trace'?: string; depth?: number | null }>(true)
 
-// Errors that are declared are known by their status.
+// Errors that are declared are known by their status; one that was raised without a model has the usual payload.
 const found = await socket.request('keys', { first: 1, pet: { kind: 'cat' } })
 if (found.ok) found.payload.pets.length
-else if (found.status === 404) same<typeof found.payload.code, 'not_found'>(true)
-else if (found.status === 409) same<typeof found.payload, ErrorPayload>(true)
+else if (found.status === 404) {
+  found.payload.message?.trim()
+  if ('id' in found.payload) same<typeof found.payload, NotFound>(true)
+  else same<typeof found.payload, ErrorPayload>(true)
+  // @ts-expect-error there only where a model was raised
+  void found.payload.id
+} else if (found.status === 409) same<typeof found.payload, ErrorPayload>(true)
 const failed: unknown = null
-if (isResponseError(failed, 'keys') && failed.status === 422) failed.payload.map(({ kind }) => kind.trim())
+if (isResponseError(failed, 'keys') && failed.status === 422 && Array.isArray(failed.payload)) failed.payload.map(({ kind }) => kind.trim())
 
 // Streams.
 for await (const item of socket.stream('stream', {})) item.kind.trim()
