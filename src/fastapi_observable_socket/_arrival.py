@@ -10,17 +10,26 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
+Step = Callable[[Callable[..., Any], Callable[[Any], object], Any], object]
+"""Has a waiting task take its step, by calling the first argument with the others."""
+
+
+def at_once(run: Callable[..., Any], *arguments: Any) -> None:
+    run(*arguments)
+
 
 class Arrival:
-    """One wait of one task; awaitable once.
+    """One wait of one task; awaitable once. `step` may do something before and after the step
+    that the task then takes.
 
     Built on what `asyncio` asks of an object that a task may wait for beside its own futures
     (see `asyncio.isfuture`).
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wake_up")
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_step", "_wake_up")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, step: Step = at_once) -> None:
+        self._step = step
         self._asyncio_future_blocking = False
         self._loop = loop
         self._wake_up: Callable[[Any], object] | None = None
@@ -45,7 +54,7 @@ class Arrival:
         wake_up, self._wake_up = self._wake_up, None
         if wake_up is not None:
             assert self._context is not None
-            self._context.run(wake_up, self)
+            self._step(self._context.run, wake_up, self)
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True

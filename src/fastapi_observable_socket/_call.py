@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+import msgspec
 from starlette.background import BackgroundTasks
 from starlette.requests import Request as HTTPRequest
 from starlette.websockets import WebSocket
@@ -78,10 +79,14 @@ class Shared:
         return self.stack
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One request, until its answer is out and its dependencies are closed."""
 
-    # Class attributes are the beginning of every call: most never need more than these.
+    # A struct, since there is one for each message: made in half of the time of a class.
+    frame: Frame
+    shared: Shared
+    route: Any
+
     stack: AsyncExitStack | None = None
     inner_stack: AsyncExitStack | None = None
     _tasks: BackgroundTasks | None = None
@@ -95,9 +100,9 @@ class Call:
 
     flow: Flow | None = None
     """The pace of its items, where its client takes them one by one."""
-    lingers = False
+    lingers: bool = False
     """Whether something is left to do behind its answer."""
-    malformed = False
+    malformed: bool = False
     """Whether its payload, looked at only now, made it no request at all."""
     close: tuple[int, str] | None = None
     """Code and reason, where this call wants the socket closed behind its answer."""
@@ -109,16 +114,11 @@ class Call:
     """When its client's patience ends, by the loop's clock, if that began before the call."""
     ended_by: str | None = None
     """Why it was cancelled: "gone", "timeout", "deadline" or "cancel"."""
-    holds_order = False
-    released = False
-    settled = False
-    answered = False
-    gone = False
-
-    def __init__(self, frame: Frame, shared: Shared, route: Any) -> None:
-        self.frame = frame
-        self.shared = shared
-        self.route = route
+    holds_order: bool = False
+    released: bool = False
+    settled: bool = False
+    answered: bool = False
+    gone: bool = False
 
     @property
     def ws(self) -> WebSocket:

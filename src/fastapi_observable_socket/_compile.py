@@ -114,6 +114,13 @@ class _HandlerCompiler:
         is_async = is_coroutine_function(self.handler)
         hooks = [*self.data_checks, *self.accesses, self.hydrate, dehydrate]
         invoke = self.invocation(positional, keywords, dynamic)
+        # A failed call forgets its background tasks, and a plain one has nothing to forget.
+        is_plain = is_async and not (any(hooks) or self.steps or self.takes_tasks)
+        is_bare = (
+            is_plain
+            and (positional, keywords, dynamic) == ([RESERVED["payload"]], [], False)
+            and (self.validate, result, always_result) == (None, None, False)
+        )
         errors = {
             status: self.serialiser(response.model, self.handler)
             for status, response in self.definition.responses.items()
@@ -136,8 +143,8 @@ class _HandlerCompiler:
             ignores_payload=not self.takes_payload,
             is_stream=is_stream,
             item=item,
-            # A failed call forgets its background tasks, and a plain one has nothing to forget.
-            is_plain=is_async and not (any(hooks) or self.steps or self.takes_tasks),
+            is_plain=is_plain,
+            bare=self.handler if is_bare else None,
             errors=errors,
             shape=self.shape(
                 result, item or ANYTHING if is_stream else None, dynamic or any(hooks[:-1])

@@ -10,8 +10,8 @@ one that waits holds up nobody.
 """
 
 import asyncio
-import contextvars
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketState
@@ -72,6 +72,7 @@ class Shell:
         "_leave_topics",
         "_limits",
         "_live",
+        "_looked_after",
         "_loop",
         "_most",
         "_open",
@@ -125,6 +126,9 @@ class Shell:
             **({} if lane is None else {"now": lane.put}),
         )
         self._take = _nothing if lane is None else lane.take
+        self._looked_after = False
+        if lane is not None:
+            lane.step = self._step
         self._open = connections
         self._leave_topics = leave_topics
         self._handle = Connection(
@@ -143,7 +147,7 @@ class Shell:
         self._introducing = False
         self._watching = False
         self._transport: Any = None  # looked for with the first push; False where none is found
-        self._context = contextvars.copy_context()
+        self._context = copy_context()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -185,12 +189,14 @@ class Shell:
     async def _read(self) -> None:
         me = asyncio.current_task()
         receive, answer, put = self._receive, self._dispatcher.answer, self._outbox.put
-        take, put_now = self._take, self._outbox.put_now
-        clocks = self._clocks
+        take, put_now, outbox = self._take, self._outbox.put_now, self._outbox
+        clocks, handle, shared = self._clocks, self._handle, self._shared
+        understand, live, begun = self._session.receive, self._live, self._calls.begun
+        context = self._context
         share = FAIR_SHARE
         try:
             while self._reader is me:
-                if self._outbox.answers or (len(self._live) >= self._most and self._is_full()):
+                if outbox.answers or (len(live) >= self._most and self._is_full()):
                     await self._wait_for_room()
                     if self._reader is not me:
                         return
@@ -204,20 +210,29 @@ class Shell:
                 elif type(text) is not str:
                     await self._received_no_text({"type": "websocket.receive"})
                     continue
-                if self._handle.closed is not None:
+                if handle.closed is not None:
                     continue  # the close is on its way, and nothing is served behind it
                 clocks.heard = True
-                if not self._watching:
+                if not (self._watching or self._looked_after):
                     self._watch()
-                step = self._session.receive(text)
-                call = self._admit(step) if type(step) is Frame else step
+                call: Any = understand(text)
+                if type(call) is Frame:
+                    route = self._routes.get(call.route)
+                    if route is None or route.streams or begun:
+                        call = self._admit(call, route)
+                    else:  # nothing that it would have to wait for
+                        call = Call(call, shared, route)
                 if type(call) is Call:
                     self._carried = call
                     text = await answer(call)
                     if call.task is not None:
                         await self._complete(call, text)
                         continue
-                    if call.lingers or self._is_left_changed():
+                    try:
+                        is_left_changed = copy_context() != context
+                    except Exception:  # its values are users', and may refuse to be compared
+                        is_left_changed = True
+                    if call.lingers or is_left_changed:
                         await self._linger(call, text)
                         continue
                     # It never waited: nothing of it need be remembered.
@@ -296,18 +311,19 @@ class Shell:
         self._watching = True
         self._turn.look(self._look)
 
+    def _step(self, run: Callable[..., Any], *arguments: Any) -> None:
+        """Have the reading task take a step, and look only if something came of it that waits."""
+        self._looked_after = True
+        run(*arguments)
+        self._looked_after = False
+        if self._carried is not None or self._outbox.busy:
+            self._watch_send()
+
     def _look(self) -> None:
         self._watching = False
         if self._carried is not None:
             self._hand_over()
         self._clocks.look_at_sending()
-
-    def _is_left_changed(self) -> bool:
-        """Whether a call has set context variables of the reading task."""
-        try:
-            return contextvars.copy_context() != self._context
-        except Exception:  # their values are users', and may refuse to be compared
-            return True
 
     async def _linger(self, call: Call, text: str) -> None:
         """What is left of a call that never waited, while another task reads on.
@@ -326,9 +342,8 @@ class Shell:
         elif self._handle.closed is None:
             await self._end(CloseCode.UNSUPPORTED_DATA, "frames must be text")
 
-    def _admit(self, frame: Frame) -> Call | Answer | None:
+    def _admit(self, frame: Frame, route: Route | None) -> Call | Answer | None:
         """The call to be carried now; None where it must wait for its turn."""
-        route = self._routes.get(frame.route)
         if route is None:
             if self._identity.locked:
                 error: RequestFailed = Unauthorized("who is there? say $hello with a token")
@@ -592,7 +607,7 @@ class Shell:
                 failure("failed to close a dependency of the connection", error)
 
     def _spawn(
-        self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None
+        self, coroutine: Coroutine[Any, Any, T], context: Context | None = None
     ) -> asyncio.Task[T]:
         task = self._loop.create_task(coroutine, context=context)
         self._tasks.add(task)

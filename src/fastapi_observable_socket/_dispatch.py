@@ -39,11 +39,22 @@ from ._session import refusal_of
 from ._signature import is_coroutine_function
 from ._status import CloseCode, Status
 from ._threads import run_sync
-from ._wire import BadFrame, Response, encode, encode_response, refusal
+from ._wire import (
+    BadFrame,
+    Response,
+    decode_payload,
+    encode,
+    encode_response,
+    encode_result,
+    refusal,
+)
 
 FAIR_SHARE = 64
 """Items that are sent in a row before others get their turn."""
 
+
+PLAIN_TYPES = frozenset({list, tuple, str, int, float, bool, type(None)})
+"""A result of one of these is certainly a payload, with nothing around it."""
 
 PENDING = int(Status.PENDING)  # compared with every status: an enum's member costs more
 
@@ -67,7 +78,18 @@ class Dispatcher:
         """
         try:
             plan = call.route.plan
-            if plan.is_plain:
+            if plan.bare is not None:
+                result = await plan.bare(decode_payload(call.frame))
+                kind = type(result)
+                if (
+                    "payload" not in result and "status" not in result
+                    if kind is dict
+                    else kind in PLAIN_TYPES
+                ):
+                    text = encode_result(call.frame.uuid, result, self._max_bytes)
+                else:
+                    text = self._encoded(plan, call, shaped(plan, result))
+            elif plan.is_plain:
                 # The same as `_run` where there are no hooks, dependencies and threads.
                 if plan.validate is not None:
                     call.validated = plan.validate(call)

@@ -35,7 +35,7 @@ def serialised(adapts: "TypeAdapter[Any]", payload: Any, what: str = "the result
             data = adapts.dump_json(value, by_alias=True)
         except PydanticSerializationError:
             return adapts.dump_python(value, mode="json", by_alias=True)
-        if b"null" in data and has_odd_floats(adapts.dump_python(value)):
+        if data.find(b"null") >= 0 and has_odd_floats(adapts.dump_python(value)):
             raise ValueError("a NaN or an infinity")
     except (ValueError, PydanticSerializationError) as error:
         raise Unserialisable(f"{what} cannot be written as JSON") from error

@@ -9,28 +9,19 @@ TEXT = 0x81
 
 BINARY = 0x82
 
+SHORT_TEXT = [bytes((TEXT, size)) for size in range(126)]
+"""How frames of short texts begin, by the bytes of the text."""
+
 _TWO = Struct("!BBH").pack
 _EIGHT = Struct("!BBQ").pack
-_SHORT_TEXT = [bytes((TEXT, size)) for size in range(126)]
 
 
-def text_frame(text: str) -> bytes:
-    """The frame of a text, as a server sends it."""
-    data = text.encode()
+def framed(first: int, data: bytes) -> bytes:
+    """A frame as a server sends it."""
     size = len(data)
-    return _SHORT_TEXT[size] + data if size < 126 else _head(TEXT, size) + data
-
-
-def binary_frame(data: bytes) -> bytes:
-    return _head(BINARY, len(data)) + data
-
-
-def _head(first: int, size: int) -> bytes:
     if size < 126:
-        return bytes((first, size))
-    if size < 65536:
-        return _TWO(first, 126, size)
-    return _EIGHT(first, 127, size)
+        return bytes((first, size)) + data
+    return (_TWO(first, 126, size) if size < 65536 else _EIGHT(first, 127, size)) + data
 
 
 def is_sound(first: int, second: int) -> bool:

@@ -7,8 +7,11 @@ from typing import Any
 
 from ._turn import Turn
 
-MOST = 64 * 1024
-"""Bytes that are not held back: beyond them the transport below should be able to say stop."""
+MOST = 64
+"""Writes that are joined."""
+
+LARGE = 4096
+"""Bytes of a write that is out at once: the transport below should be able to say stop."""
 
 
 class JoinedTransport:
@@ -17,39 +20,40 @@ class JoinedTransport:
     All else goes to the transport below. Order is kept: everything goes through here.
     """
 
-    __slots__ = ("_below", "_due", "_lost", "_out", "_size", "_turn", "held")
+    __slots__ = ("_below", "_lost", "_turn", "due", "out")
 
     def __init__(self, below: Transport, turn: Turn) -> None:
         self._below = below
         self._turn = turn
-        self._out: list[bytes] = []
-        self._size = 0
-        self._due = False
+        self.out: list[bytes] = []
+        self.due = False
+        """Whether somebody will see to it that all is out."""
         self._lost = False
-        self.held = False
-        """Whether somebody is about to `flush`, so that nobody else need see to it."""
 
     def write(self, data: bytes) -> None:
-        self._out.append(data)
-        self._size += len(data)
-        if self._size > MOST:
-            self.flush()
-        elif not (self._due or self.held):
-            self._due = True
-            self._turn.look(self._come)
+        self.out.append(data)
+        self.wrote(len(data))
 
-    def _come(self) -> None:
-        self._due = False
+    def wrote(self, size: int) -> None:
+        """Something of that size was added to `out`."""
+        if size > LARGE or len(self.out) >= MOST:
+            self.flush()
+        elif not self.due:
+            self.due = True
+            self._turn.look(self.release)
+
+    def release(self) -> None:
+        self.due = False
         self.flush()
 
     def flush(self) -> None:
         """Write what is there."""
-        out = self._out
+        out = self.out
         if out:
-            self._out = []
-            self._size = 0
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
             if not self._lost:
-                self._below.write(out[0] if len(out) == 1 else b"".join(out))
+                self._below.write(data)
 
     def close(self) -> None:
         self.flush()
@@ -58,15 +62,14 @@ class JoinedTransport:
     def drop(self) -> None:
         """The peer is gone: forget what is not out, and whatever still comes."""
         self._lost = True
-        self._out = []
-        self._size = 0
+        self.out.clear()
 
     def abort(self) -> None:
         self.drop()
         self._below.abort()
 
     def get_write_buffer_size(self) -> int:
-        return self._below.get_write_buffer_size() + self._size
+        return self._below.get_write_buffer_size() + sum(map(len, self.out))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._below, name)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 from typing import Protocol as Interface
 
+from ._arrival import Step
+
 EXTENSION: Final = "fastapi_observable_socket"
 """Under which a server names its lane in the ASGI scope's `extensions`."""
 
@@ -14,7 +16,10 @@ SUPPORTED: Final = ("0.52", "0.53", "0.54")
 
 
 class Lane(Interface):
-    """Messages of one connection without ASGI between: none of it waits."""
+    """Messages of one connection without ASGI between. `take` and `put` never wait."""
+
+    step: Step
+    """Told of each step of a task that has waited in `receive`, to have it taken."""
 
     def take(self) -> str | bytes | None:
         """The next message; None where ASGI's `receive` is to be asked."""

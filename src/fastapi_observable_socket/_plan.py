@@ -156,6 +156,8 @@ class Plan:
     """What each of its items is serialised by."""
     is_plain: bool
     """Nothing but an async handler and its payload: no hook, dependency or thread."""
+    bare: Callable[[Any], Awaitable[Any]] | None
+    """The handler itself, where it is plain, takes the payload as it is, and promises nothing."""
     errors: "Mapping[int, TypeAdapter[Any]]"
     """What payloads of these statuses are held to."""
     shape: Shape

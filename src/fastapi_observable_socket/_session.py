@@ -58,6 +58,7 @@ or nothing."""
 
 
 INTRODUCTIONS = frozenset({"$hello", "$auth"})
+CONTROL = INTRODUCTIONS | {"PING", "$cancel", "$ack"}
 
 
 def uuid_key(uuid: Uuid) -> str:
@@ -100,9 +101,8 @@ class ServerSession:
 
     def receive(self, text: str) -> Step:
         """What one text frame leads to."""
-        if len(text) > self.max_bytes or (
-            not text.isascii() and len(text.encode(errors="surrogatepass")) > self.max_bytes
-        ):
+        # No character has more than four bytes.
+        if 4 * len(text) > self.max_bytes and self._is_too_big(text):
             return Close(CloseCode.TOO_BIG, f"a message may have {self.max_bytes} bytes")
         try:
             frame = decode(text)
@@ -110,15 +110,21 @@ class ServerSession:
             return self._refuse(bad)
         if type(frame) is not Frame:
             return frame
-        if frame.route[0] in "P$":
+        control = frame.route in CONTROL
+        if control:
             if frame.route == "PING":
                 self.heartbeats = True
                 return Answer(pong(frame.uuid))
-            if frame.route in ("$cancel", "$ack"):
+            if frame.route not in INTRODUCTIONS:
                 return self._about_a_call(frame)
         if self.live and uuid_key(frame.uuid) in self.live:
             return Answer(refusal(frame.uuid, Duplicate("a request with this uuid is in flight")))
-        return Introduce(frame) if frame.route in INTRODUCTIONS else frame
+        return Introduce(frame) if control else frame
+
+    def _is_too_big(self, text: str) -> bool:
+        return len(text) > self.max_bytes or (
+            not text.isascii() and len(text.encode(errors="surrogatepass")) > self.max_bytes
+        )
 
     def _about_a_call(self, frame: Frame) -> Step:
         # After the final answer there is nothing left to cancel or to take: a race, no fault.

@@ -8,16 +8,16 @@ plain frame is given to uvicorn's own parser, in the place where it stands.
 import asyncio
 from asyncio import BaseTransport
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import CONNECTING, OPEN
 
-from ._arrival import Arrival
-from ._framing import BINARY, TEXT, binary_frame, is_sound, text_frame
-from ._joined import JoinedTransport
+from ._arrival import Arrival, Step, at_once
+from ._framing import BINARY, SHORT_TEXT, TEXT, framed, is_sound
+from ._joined import MOST, JoinedTransport
 from ._lane import EXTENSION
 from ._turn import next_turn
 
@@ -32,6 +32,9 @@ FULL = 64 * 1024
 FAIR_SHARE = 256
 """Messages that one application receives in a row before others get their turn."""
 
+AT_ONCE = 64
+"""Frames that are cut in one go."""
+
 _two = Struct("!H").unpack_from
 _eight = Struct("!Q").unpack_from
 
@@ -39,21 +42,18 @@ _eight = Struct("!Q").unpack_from
 class Events:
     """The queue of uvicorn's protocol, as far as it uses one."""
 
-    __slots__ = ("_events", "_told")
+    __slots__ = ("_told", "events")
 
-    def __init__(self, told: Any) -> None:
-        self._events: deque[Any] = deque()
+    def __init__(self, told: Callable[[], None]) -> None:
+        self.events: deque[Any] = deque()
         self._told = told
 
     def put_nowait(self, event: Any) -> None:
-        self._events.append(event)
+        self.events.append(event)
         self._told()
 
     def empty(self) -> bool:
-        return not self._events
-
-    def get_nowait(self) -> Any:
-        return self._events.popleft()
+        return not self.events
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -67,6 +67,7 @@ class Protocol(WebSocketsSansIOProtocol):
         "_begun",
         "_buffer",
         "_busy",
+        "_events",
         "_flowing",
         "_fragmented",
         "_joined",
@@ -74,18 +75,22 @@ class Protocol(WebSocketsSansIOProtocol):
         "_open",
         "_owed",
         "_place",
-        "_plain",
+        "_ready",
         "_share",
         "_waiting",
+        "step",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue = Events(self._told)  # type: ignore[assignment]
+        events = Events(self._told)
+        self.queue = events  # type: ignore[assignment]
+        self._events = events.events
+        self.step: Step = at_once
         self._limit = self.config.ws_max_size
         self._begun = False  # the handshake is over
         self._open = False  # and frames may take the short way
-        self._plain = False  # the next byte begins a frame, which may be a plain one
+        self._ready: deque[str | bytes] = deque()  # messages; then there are no events
         self._buffer: bytes | bytearray = b""
         self._place = 0  # of the first byte there that is in nobody's hands
         self._owed = 0  # bytes of a frame whose head uvicorn has already
@@ -103,31 +108,32 @@ class Protocol(WebSocketsSansIOProtocol):
         self.transport = cast(asyncio.Transport, self._joined)
 
     def data_received(self, data: bytes) -> None:
-        self._busy = self._joined.held = True
+        joined = self._joined
+        self._busy = joined.due = True
         try:
-            self._take_in(data)
-            for _ in range(len(self._waiting)):
-                if self.queue.empty() and not self._at_message():
-                    break
-                self._waiting.popleft().arrive()
+            if self._open and self._place == len(self._buffer):
+                self._buffer, self._place = data, 0
+            else:
+                self._take_in(data)
+            waiting = self._waiting
+            while (self._events or self._at_message()) and waiting:
+                waiting.popleft().arrive()
             if len(self._buffer) - self._place > FULL and self._at_message():
                 self._pause()
         finally:
-            self._busy = self._joined.held = False
-            self._joined.flush()
-            if self._waiting and not self.queue.empty():
+            self._busy = joined.due = False
+            joined.flush()
+            if self._events:
                 self._told()
 
     def _take_in(self, data: bytes) -> None:
         if not self.handshake_initiated or (self._begun and not self._open):
             super().data_received(data)
-        elif self._place == len(self._buffer):
-            self._buffer, self._place = data, 0
-        else:
-            if type(self._buffer) is bytes or self._place:
-                self._buffer = bytearray(memoryview(self._buffer)[self._place :])
-                self._place = 0
-            self._buffer += data
+            return
+        if type(self._buffer) is bytes or self._place:
+            self._buffer = bytearray(memoryview(self._buffer)[self._place :])
+            self._place = 0
+        self._buffer += data
         if not self._begun and len(self._buffer) > FULL:
             self._pause()
 
@@ -160,47 +166,24 @@ class Protocol(WebSocketsSansIOProtocol):
     def take(self) -> str | bytes | None:
         """The next message, if it is there and came in one frame; None where `receive` tells
         what there is instead."""
-        buffer, place = self._buffer, self._place
-        if self._plain and len(buffer) - place >= 6 and buffer[place] == TEXT:
-            begin = place + 6
-            end = begin - 128 + buffer[place + 1]
-            if begin <= end <= len(buffer) and end - begin < 126:
-                data = apply_mask(buffer[begin:end], buffer[place + 2 : begin])
-                try:
-                    text = data.decode()
-                except UnicodeDecodeError:
-                    return self._take_any()
-                self._place = end
-                return text
-        return self._take_any()
-
-    def _take_any(self) -> str | bytes | None:
-        while self._at_message():
-            buffer, place = self._buffer, self._place
-            begin, end = self._bounds(buffer, place)
-            data = apply_mask(buffer[begin:end], buffer[begin - 4 : begin])
-            if buffer[place] == BINARY:
-                self._place = end
-                return data
-            try:
-                text = data.decode()
-            except UnicodeDecodeError:
-                self._give(end - place)  # uvicorn knows what to do about it
-                continue
-            self._place = end
-            return text
-        self._read_on()
-        return None
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            if self._at_message():
+                return self._ready.popleft()
+            self._read_on()
+            return None
 
     def _at_message(self) -> bool:
-        """Whether a message in one frame is next, and whole. What stands before it is given to
+        """Whether a message that came in one frame is next. What stands before it is given to
         uvicorn."""
-        while self._open and self.queue.empty():
+        if self._ready:
+            return True
+        while self._open and not self._events:
             if self._owed:
                 self._give(self._owed)
                 if self._owed:
                     return False
-                self._plain = not self._fragmented
             buffer, place = self._buffer, self._place
             size = len(buffer) - place
             if size < 2:
@@ -209,29 +192,50 @@ class Protocol(WebSocketsSansIOProtocol):
             if not is_sound(first, second):
                 self._close_lane()
                 return False
-            head = 6 if second < 254 else 8 if second == 254 else 14
-            if size < head - 4:
+            if size < (2 if second < 254 else 4 if second == 254 else 10):
                 return False
-            begin, end = self._bounds(buffer, place)
+            begin, end = _bounds(buffer, place)
             if end - begin > self._limit:
                 self._close_lane()
                 return False
             if not self._fragmented and first in (TEXT, BINARY):
-                return end <= len(buffer)
+                if end > len(buffer):
+                    return False
+                if self._cut():
+                    return True
+                self._give(end - place)  # no text: uvicorn knows what to do about it
+                continue
             if first & 0x0F < 8:
                 self._fragmented = first < 0x80
             self._owed = end - place
-            self._plain = False
         return False
 
-    def _bounds(self, buffer: bytes | bytearray, place: int) -> tuple[int, int]:
-        """Where the payload of a frame begins and ends."""
-        size = buffer[place + 1] & 0x7F
-        if size < 126:
-            return place + 6, place + 6 + size
-        if size == 126:
-            return place + 8, place + 8 + int(_two(buffer, place + 2)[0])
-        return place + 14, place + 14 + int(_eight(buffer, place + 2)[0])
+    def _cut(self) -> bool:
+        """Cut messages out of the bytes, up to the first frame that needs more thought."""
+        buffer, place = self._buffer, self._place
+        last, limit, ready = len(buffer), self._limit, self._ready
+        full = place + FULL
+        try:
+            for _ in range(AT_ONCE):
+                if last - place < 6 or place > full:
+                    break
+                first, size = buffer[place], buffer[place + 1] - 128
+                if first == TEXT and 0 <= size < 126:
+                    begin = place + 6
+                    end = begin + size
+                elif first in (TEXT, BINARY) and size >= 0 and last - place >= 14:
+                    begin, end = _bounds(buffer, place)
+                else:
+                    break
+                if end > last or end - begin > limit:
+                    break
+                data = apply_mask(buffer[begin:end], buffer[begin - 4 : begin])
+                ready.append(data.decode() if first == TEXT else data)
+                place = end
+        except UnicodeDecodeError:
+            pass
+        self._place = place
+        return bool(ready)
 
     def _give(self, size: int) -> None:
         """Give the next bytes to uvicorn: `size`, or as many of them as are there."""
@@ -245,7 +249,9 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def _close_lane(self) -> None:
         """From here on all is uvicorn's, also what nobody has taken."""
-        self._open = self._plain = False
+        self._open = False
+        while self._ready:
+            self.queue.put_nowait(_received(self._ready.popleft()))
         rest = bytes(self._buffer[self._place :])
         self._buffer, self._place = b"", 0
         if rest and self.conn.state is not CONNECTING and self.conn.parser_exc is None:
@@ -257,7 +263,14 @@ class Protocol(WebSocketsSansIOProtocol):
         """Send a text; False where `send` is to be asked, which may wait or fail."""
         if not (self._open and self._flowing):
             return False
-        self._joined.write(text_frame(text))
+        joined, data = self._joined, text.encode()
+        if (size := len(data)) < 126:
+            out = joined.out
+            out.append(SHORT_TEXT[size] + data)
+            if not joined.due or len(out) >= MOST:
+                joined.wrote(size)
+        else:
+            joined.write(framed(TEXT, data))
         return True
 
     async def send(self, message: Any) -> None:
@@ -280,7 +293,6 @@ class Protocol(WebSocketsSansIOProtocol):
             return
         self._begun = True
         self._open = not (self.conn.extensions or self.close_sent or self.disconnected)
-        self._plain = self._open and self._limit > 125
         # Nobody asks for them again, and they are as large as all the rest.
         self.request = self.response = None  # type: ignore[assignment]
         if not self._open:
@@ -291,30 +303,27 @@ class Protocol(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         """ASGI's."""
         while True:
-            if not self.queue.empty():
-                event = self.queue.get_nowait()
-                self._read_on()
-                return event
-            message = self.take()
-            if message is not None:
+            if self._ready or self._at_message():
                 self._share -= 1
                 if not self._share:
                     self._share = FAIR_SHARE
                     await asyncio.sleep(0)
-                return _received(message)
-            if self.queue.empty():
-                await self._arrival()
-
-    async def _arrival(self) -> None:
-        arrival = Arrival(self.loop)
-        self._waiting.append(arrival)
-        self._share = FAIR_SHARE
-        try:
-            await arrival
-        except asyncio.CancelledError:
-            if arrival in self._waiting:
-                self._waiting.remove(arrival)
-            raise
+                    continue
+                return _received(self._ready.popleft())
+            if self._events:
+                event = self._events.popleft()
+                self._read_on()
+                return event
+            self._read_on()
+            self._share = FAIR_SHARE
+            arrival = Arrival(self.loop, self.step)
+            self._waiting.append(arrival)
+            try:
+                await arrival
+            except asyncio.CancelledError:
+                if arrival in self._waiting:
+                    self._waiting.remove(arrival)
+                raise
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -330,7 +339,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self.loop.call_soon(self._tell)
 
     def _tell(self) -> None:
-        while self._waiting and (not self.queue.empty() or self._at_message()):
+        while (self._events or self._at_message()) and self._waiting:
             self._waiting.popleft().arrive()
 
     def _pause(self) -> None:
@@ -339,16 +348,26 @@ class Protocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def _read_on(self) -> None:
-        if self.read_paused and self.queue.empty() and not self.transport.is_closing():
+        if self.read_paused and not self._events and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
+
+
+def _bounds(buffer: bytes | bytearray, place: int) -> tuple[int, int]:
+    """Where the payload of the frame at `place` begins and ends."""
+    size = buffer[place + 1] & 0x7F
+    if size < 126:
+        return place + 6, place + 6 + size
+    if size == 126:
+        return place + 8, place + 8 + int(_two(buffer, place + 2)[0])
+    return place + 14, place + 14 + int(_eight(buffer, place + 2)[0])
 
 
 def _sent(message: Mapping[str, Any]) -> bytes:
     data, text = message.get("bytes"), message.get("text")
     if data is not None:
-        return binary_frame(data)
-    return b"" if text is None else text_frame(text)
+        return framed(BINARY, data)
+    return b"" if text is None else framed(TEXT, text.encode())
 
 
 def _received(message: str | bytes) -> dict[str, Any]:
