@@ -29,6 +29,9 @@ except ImportError:
 FULL = 64 * 1024
 """Bytes of messages that nobody takes, from which on no more are read."""
 
+SHORT = 125
+"""Bytes of the longest payload whose size is in the second byte of its frame."""
+
 FAIR_SHARE = 256
 """Messages that one application receives in a row before others get their turn."""
 
@@ -85,7 +88,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._limit = self.config.ws_max_size
         self._begun = False  # the handshake is over
         self._open = False  # and frames may take the short way
-        self._plain = False  # the next byte begins a frame, which may be a plain one
+        self._plain = False  # a frame is next, and `take` may have it if it is plain
         self._buffer: bytes | bytearray = b""
         self._place = 0  # of the first byte there that is in nobody's hands
         self._owed = 0  # bytes of a frame whose head uvicorn has already
@@ -107,7 +110,7 @@ class Protocol(WebSocketsSansIOProtocol):
         try:
             self._take_in(data)
             for _ in range(len(self._waiting)):
-                if self.queue.empty() and not self._at_message():
+                if not self._is_anything_there():
                     break
                 self._waiting.popleft().arrive()
             if len(self._buffer) - self._place > FULL and self._at_message():
@@ -115,8 +118,8 @@ class Protocol(WebSocketsSansIOProtocol):
         finally:
             self._busy = self._joined.held = False
             self._joined.flush()
-            if self._waiting and not self.queue.empty():
-                self._told()
+            if not self.queue.empty():
+                self._tell_soon()
 
     def _take_in(self, data: bytes) -> None:
         if not self.handshake_initiated or (self._begun and not self._open):
@@ -164,7 +167,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._plain and len(buffer) - place >= 6 and buffer[place] == TEXT:
             begin = place + 6
             end = begin - 128 + buffer[place + 1]
-            if begin <= end <= len(buffer) and end - begin < 126:
+            if begin <= end <= len(buffer) and end - begin <= SHORT:
                 data = apply_mask(buffer[begin:end], buffer[place + 2 : begin])
                 try:
                     text = data.decode()
@@ -192,6 +195,9 @@ class Protocol(WebSocketsSansIOProtocol):
         self._read_on()
         return None
 
+    def _is_anything_there(self) -> bool:
+        return self._at_message() or not self.queue.empty()
+
     def _at_message(self) -> bool:
         """Whether a message in one frame is next, and whole. What stands before it is given to
         uvicorn."""
@@ -200,7 +206,7 @@ class Protocol(WebSocketsSansIOProtocol):
                 self._give(self._owed)
                 if self._owed:
                     return False
-                self._plain = not self._fragmented
+                continue
             buffer, place = self._buffer, self._place
             size = len(buffer) - place
             if size < 2:
@@ -217,7 +223,10 @@ class Protocol(WebSocketsSansIOProtocol):
                 self._close_lane()
                 return False
             if not self._fragmented and first in (TEXT, BINARY):
-                return end <= len(buffer)
+                if end > len(buffer):
+                    return False
+                self._plain = self._limit >= SHORT
+                return True
             if first & 0x0F < 8:
                 self._fragmented = first < 0x80
             self._owed = end - place
@@ -280,13 +289,12 @@ class Protocol(WebSocketsSansIOProtocol):
             return
         self._begun = True
         self._open = not (self.conn.extensions or self.close_sent or self.disconnected)
-        self._plain = self._open and self._limit > 125
         # Nobody asks for them again, and they are as large as all the rest.
         self.request = self.response = None  # type: ignore[assignment]
         if not self._open:
             self._close_lane()
         self._read_on()
-        self._told()
+        self._tell_soon()
 
     async def receive(self) -> Any:
         """ASGI's."""
@@ -325,12 +333,17 @@ class Protocol(WebSocketsSansIOProtocol):
     # --- who waits
 
     def _told(self) -> None:
-        """Something is to be received. Who waits is told of it, at the loop's next turn."""
+        """Something is to be received, before all that is not taken yet. Who waits is told of it,
+        at the loop's next turn."""
+        self._plain = False
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
         if self._waiting and not self._busy:
             self.loop.call_soon(self._tell)
 
     def _tell(self) -> None:
-        while self._waiting and (not self.queue.empty() or self._at_message()):
+        while self._waiting and self._is_anything_there():
             self._waiting.popleft().arrive()
 
     def _pause(self) -> None:

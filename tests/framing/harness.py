@@ -51,8 +51,8 @@ def config(max_size: int | None = 1 << 24, deflate: bool = False) -> Config:
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written. Like asyncio's, it tells of its end at the loop's next
-    turn, and what is written after its closing goes nowhere."""
+    """A transport that keeps what is written. Like asyncio's, it tells of its end at the next turn
+    of the loop, and what is written after its closing goes nowhere."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -267,7 +267,13 @@ class Run:
         self.turns += 1
         if self.turns > MANY_TURNS:
             self._finish(("hangs",))
-        elif self._waits() or self._go_on():
+            return
+        try:
+            goes_on = self._waits() or self._go_on()
+        except Exception as error:
+            self._finish(("raises", repr(error)))
+            return
+        if goes_on:
             self.loop.call_soon(self._turn)
         else:
             self._finish()
@@ -333,6 +339,8 @@ class Run:
 
 def run_all(loop: asyncio.AbstractEventLoop, runs: Iterable[Run], abreast: int = 16) -> None:
     """Run them, some abreast: the turns of the loop are shared."""
+    raised: list[str] = []
+    loop.set_exception_handler(lambda _, context: raised.append(str(context)))
     left = iter(runs)
     finished = loop.create_future()
     at_once = 0
@@ -351,6 +359,7 @@ def run_all(loop: asyncio.AbstractEventLoop, runs: Iterable[Run], abreast: int =
     for _ in range(abreast):
         loop.call_soon(next_run)
     loop.run_until_complete(finished)
+    assert not raised, raised
 
 
 class Line:

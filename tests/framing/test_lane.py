@@ -1,0 +1,100 @@
+"""What the fast lane promises beside the frames: order, waiting, flow and ends."""
+
+import asyncio
+
+import pytest
+
+from .harness import EXTENSION, LANE, UVICORN, Line, turns
+from .wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Sent, close, frame, text
+
+BOTH = pytest.mark.parametrize("subject", [UVICORN, LANE], ids=["uvicorn", "lane"])
+
+
+class Patron:
+    """An application in the hands of a test: it accepts, and all else is asked for."""
+
+    def __init__(self, accepts=True):
+        self.accepts = accepts
+        self.gone = asyncio.Event()
+
+    async def __call__(self, scope, receive, send):
+        self.scope, self.receive, self.asgi_send = scope, receive, send
+        self.lane = scope["extensions"].get(EXTENSION, {}).get("lane")
+        assert (await receive())["type"] == "websocket.connect"
+        if self.accepts:
+            await self.accept()
+        await self.gone.wait()
+
+    async def accept(self):
+        await self.asgi_send({"type": "websocket.accept"})
+
+    async def send(self, data):
+        kind = "text" if type(data) is str else "bytes"
+        await self.asgi_send({"type": "websocket.send", kind: data})
+
+    async def close(self, code=1000, reason=""):
+        await self.asgi_send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def received(self):
+        """All that is there to be received."""
+        messages = []
+        while True:
+            getting = asyncio.ensure_future(self.receive())
+            await turns()
+            if not getting.done():
+                getting.cancel()
+                return messages
+            event = getting.result()
+            if event["type"] == "websocket.disconnect":
+                messages.append(event["code"])
+            else:
+                messages.append(event.get("text") if "bytes" not in event else event["bytes"])
+
+
+async def opened(subject=LANE, **options):
+    app = Patron()
+    line = await Line(app, subject, **options).open()
+    return app, line
+
+
+# --- order
+
+
+@BOTH
+def test_messages_in_fragments_keep_their_place(run, subject):
+    async def main():
+        app, line = await opened(subject)
+        await line.come(frame(TEXT, b"a", fin=False) + frame(CONT, b"b") + text("c"))
+        assert await app.received() == ["ab", "c"]
+        await line.leave()
+
+    run(main())
+
+
+def test_what_take_gives_is_behind_what_receive_has(run):
+    async def main():
+        app, line = await opened()
+        await line.come(frame(TEXT, b"a", fin=False) + frame(CONT, b"b") + text("c"))
+        assert app.lane.take() is None
+        assert app.lane.take() is None
+        assert (await app.receive())["text"] == "ab"
+        assert app.lane.take() == "c"
+        await line.leave()
+
+    run(main())
+
+
+def test_a_fault_is_not_seen_before_what_stands_in_front_of_it_is_taken(run):
+    async def main():
+        app, line = await opened()
+        await line.come(
+            frame(TEXT, b"a", fin=False) + frame(CONT, b"b") + text("c") + text("?", rsv=4)
+        )
+        for expected in ("ab", "c"):
+            assert (await app.receive())["text"] == expected
+            await app.send(expected)
+        assert (await app.receive())["code"] == 1002
+        assert [frame.opcode for frame in line.sent] == [TEXT, TEXT, CLOSE]
+        await line.leave()
+
+    run(main())
