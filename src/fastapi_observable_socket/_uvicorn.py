@@ -32,6 +32,9 @@ FULL = 64 * 1024
 SHORT = 125
 """Bytes of the longest payload whose size is in the second byte of its frame."""
 
+NO_LIMIT = 1 << 64
+"""Bytes that no frame can have."""
+
 FAIR_SHARE = 256
 """Messages that one application receives in a row before others get their turn."""
 
@@ -85,7 +88,8 @@ class Protocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.queue = Events(self._told)  # type: ignore[assignment]
-        self._limit = self.config.ws_max_size
+        size: int | None = self.config.ws_max_size
+        self._limit = NO_LIMIT if size is None else size
         self._begun = False  # the handshake is over
         self._open = False  # and frames may take the short way
         self._plain = False  # a frame is next, and `take` may have it if it is plain

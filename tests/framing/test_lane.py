@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from .harness import EXTENSION, LANE, UVICORN, Line, turns
-from .wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Sent, close, frame, text
+from .wire import BINARY, CLOSE, CONT, PING, TEXT, frame, text
 
 BOTH = pytest.mark.parametrize("subject", [UVICORN, LANE], ids=["uvicorn", "lane"])
 
@@ -95,6 +95,38 @@ def test_a_fault_is_not_seen_before_what_stands_in_front_of_it_is_taken(run):
             await app.send(expected)
         assert (await app.receive())["code"] == 1002
         assert [frame.opcode for frame in line.sent] == [TEXT, TEXT, CLOSE]
+        await line.leave()
+
+    run(main())
+
+
+# --- sizes
+
+
+@BOTH
+def test_no_limit_of_the_size_is_none(run, subject):
+    async def main():
+        app, line = await opened(subject, max_size=None)
+        await line.come(text("x" * 70_000), frame(BINARY, b"y" * 70_000))
+        assert await app.received() == ["x" * 70_000, b"y" * 70_000]
+        await line.leave()
+
+    run(main())
+
+
+@BOTH
+@pytest.mark.parametrize("before", [b"", frame(PING), frame(TEXT, fin=False) + frame(CONT)])
+@pytest.mark.parametrize("limit", [0, 1, 124, 125, 126])
+def test_a_small_limit_holds_whatever_came_before(run, subject, limit, before):
+    async def main():
+        app, line = await opened(subject, max_size=limit)
+        if before:
+            await line.come(before)
+            await app.received()
+        await line.come(text("x" * limit))
+        assert await app.received() == ["x" * limit]
+        await line.come(text("x" * (limit + 1)))
+        assert (await app.received())[0] == 1009
         await line.leave()
 
     run(main())
