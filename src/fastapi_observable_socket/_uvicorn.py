@@ -117,7 +117,8 @@ class Protocol(WebSocketsSansIOProtocol):
                 if not self._is_anything_there():
                     break
                 self._waiting.popleft().arrive()
-            if len(self._buffer) - self._place > FULL and self._at_message():
+            # Also where nobody receives: pings and closes are nobody's to take.
+            if self._at_message() and len(self._buffer) - self._place > FULL:
                 self._pause()
         finally:
             self._busy = self._joined.held = False
@@ -298,7 +299,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self._open:
             self._close_lane()
         self._read_on()
-        self._tell_soon()
+        self.loop.call_soon(self._tell)
 
     async def receive(self) -> Any:
         """ASGI's."""
@@ -347,7 +348,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self.loop.call_soon(self._tell)
 
     def _tell(self) -> None:
-        while self._waiting and self._is_anything_there():
+        while self._is_anything_there() and self._waiting:
             self._waiting.popleft().arrive()
 
     def _pause(self) -> None:

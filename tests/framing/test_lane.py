@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from uvicorn.protocols.utils import ClientDisconnected
 
 from .harness import EXTENSION, LANE, UVICORN, Line, turns
-from .wire import BINARY, CLOSE, CONT, PING, TEXT, frame, text
+from .wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Sent, close, frame, text
 
 BOTH = pytest.mark.parametrize("subject", [UVICORN, LANE], ids=["uvicorn", "lane"])
 
@@ -127,6 +128,80 @@ def test_a_small_limit_holds_whatever_came_before(run, subject, limit, before):
         assert await app.received() == ["x" * limit]
         await line.come(text("x" * (limit + 1)))
         assert (await app.received())[0] == 1009
+        await line.leave()
+
+    run(main())
+
+
+# --- applications that do not receive
+
+
+@BOTH
+def test_pings_are_answered_while_nobody_receives(run, subject):
+    async def main():
+        _, line = await opened(subject)
+        await line.come(frame(PING, b"1"), frame(PING, b"2")[:3], frame(PING, b"2")[3:])
+        assert line.sent == [Sent(PONG, b"1"), Sent(PONG, b"2")]
+        await line.leave()
+
+    run(main())
+
+
+@BOTH
+def test_a_close_is_answered_while_nobody_receives(run, subject):
+    async def main():
+        app, line = await opened(subject)
+        await line.come(close(1001))
+        assert line.sent == [Sent(CLOSE, b"\x03\xe9")]
+        assert line.wire.lost
+        with pytest.raises(ClientDisconnected):
+            await app.send("too late")
+        assert (await app.receive())["code"] == 1001
+        await line.leave()
+
+    run(main())
+
+
+def test_what_comes_before_the_accept_is_not_lost(run):
+    async def main():
+        app = Patron(accepts=False)
+        line = await Line(app).open()
+        await line.come(frame(PING, b"1") + text("a")[:4], text("a")[4:] + frame(PING, b"2"))
+        assert line.wire.written == b""
+        await app.accept()
+        await turns()
+        assert line.sent == [Sent(PONG, b"1")]
+        assert await app.received() == ["a"]
+        assert line.sent == [Sent(PONG, b"1"), Sent(PONG, b"2")]
+        await line.leave()
+
+    run(main())
+
+
+def test_reading_stops_where_too_much_comes_before_the_accept(run):
+    async def main():
+        app = Patron(accepts=False)
+        line = await Line(app).open()
+        await line.come(*[text("x" * 1000)] * 100)
+        assert line.wire.paused
+        await app.accept()
+        assert not line.wire.paused
+        assert await app.received() == ["x" * 1000] * 100
+        await line.leave()
+
+    run(main())
+
+
+@BOTH
+def test_what_comes_before_a_refusal_goes_nowhere(run, subject):
+    async def main():
+        app = Patron(accepts=False)
+        line = await Line(app, subject).open()
+        await line.come(text("a") + frame(PING))
+        await app.close()
+        await turns()
+        assert b" 403 " in line.wire.written.partition(b"\r\n")[0]
+        assert line.wire.lost
         await line.leave()
 
     run(main())
