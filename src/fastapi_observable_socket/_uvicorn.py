@@ -73,6 +73,7 @@ class Protocol(WebSocketsSansIOProtocol):
         "_begun",
         "_buffer",
         "_busy",
+        "_early",
         "_flowing",
         "_fragmented",
         "_joined",
@@ -97,6 +98,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._place = 0  # of the first byte there that is in nobody's hands
         self._owed = 0  # bytes of a frame whose head uvicorn has already
         self._fragmented = False  # uvicorn has the beginning of a message
+        self._early = False
         self._busy = False  # bytes have come, and those who wait are about to be told
         self._flowing = True
         self._share = FAIR_SHARE
@@ -127,7 +129,11 @@ class Protocol(WebSocketsSansIOProtocol):
                 self._tell_soon()
 
     def _take_in(self, data: bytes) -> None:
-        if not self.handshake_initiated or (self._begun and not self._open):
+        if not self.handshake_initiated:
+            super().data_received(data)
+            end = data.find(b"\r\n\r\n") + 4
+            self._early = end != len(data)  # frames, or a part of one, which uvicorn has now
+        elif self._begun and not self._open:
             super().data_received(data)
         elif self._place == len(self._buffer):
             self._buffer, self._place = data, 0
@@ -293,7 +299,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             return
         self._begun = True
-        self._open = not (self.conn.extensions or self.close_sent or self.disconnected)
+        self._open = self.conn.state is OPEN and not (self.conn.extensions or self._early)
         # Nobody asks for them again, and they are as large as all the rest.
         self.request = self.response = None  # type: ignore[assignment]
         if not self._open:

@@ -205,3 +205,17 @@ def test_what_comes_before_a_refusal_goes_nowhere(run, subject):
         await line.leave()
 
     run(main())
+
+
+@BOTH
+def test_frames_that_come_with_the_request_are_read_to_their_end(run, subject):
+    async def main():
+        app = Patron()
+        line = Line(app, subject)
+        both = text("a") + text("bc")
+        await line.open(behind=both[:-3])
+        await line.come(both[-3:] + text("d"))
+        assert await app.received() == ["a", "bc", "d"]
+        await line.leave()
+
+    run(main())
