@@ -9,14 +9,13 @@ import asyncio
 from asyncio import BaseTransport
 from collections import deque
 from collections.abc import Mapping
-from struct import Struct
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import CONNECTING, OPEN
+from websockets.protocol import OPEN
 
 from ._arrival import Arrival
-from ._framing import BINARY, TEXT, binary_frame, is_sound, text_frame
+from ._framing import BINARY, TEXT, binary_frame, is_sound, payload, text_frame
 from ._joined import JoinedTransport
 from ._lane import EXTENSION
 from ._turn import next_turn
@@ -37,9 +36,6 @@ NO_LIMIT = 1 << 64
 
 FAIR_SHARE = 256
 """Messages that one application receives in a row before others get their turn."""
-
-_two = Struct("!H").unpack_from
-_eight = Struct("!Q").unpack_from
 
 
 class Events:
@@ -191,7 +187,7 @@ class Protocol(WebSocketsSansIOProtocol):
     def _take_any(self) -> str | bytes | None:
         while self._at_message():
             buffer, place = self._buffer, self._place
-            begin, end = self._bounds(buffer, place)
+            begin, end = payload(buffer, place)
             data = apply_mask(buffer[begin:end], buffer[begin - 4 : begin])
             if buffer[place] == BINARY:
                 self._place = end
@@ -219,17 +215,15 @@ class Protocol(WebSocketsSansIOProtocol):
                     return False
                 continue
             buffer, place = self._buffer, self._place
-            size = len(buffer) - place
-            if size < 2:
+            if len(buffer) - place < 2:
                 return False
             first, second = buffer[place], buffer[place + 1]
             if not is_sound(first, second):
                 self._close_lane()
                 return False
-            head = 6 if second < 254 else 8 if second == 254 else 14
-            if size < head - 4:
+            begin, end = payload(buffer, place)
+            if not end:
                 return False
-            begin, end = self._bounds(buffer, place)
             if end - begin > self._limit:
                 self._close_lane()
                 return False
@@ -244,15 +238,6 @@ class Protocol(WebSocketsSansIOProtocol):
             self._plain = False
         return False
 
-    def _bounds(self, buffer: bytes | bytearray, place: int) -> tuple[int, int]:
-        """Where the payload of a frame begins and ends."""
-        size = buffer[place + 1] & 0x7F
-        if size < 126:
-            return place + 6, place + 6 + size
-        if size == 126:
-            return place + 8, place + 8 + int(_two(buffer, place + 2)[0])
-        return place + 14, place + 14 + int(_eight(buffer, place + 2)[0])
-
     def _give(self, size: int) -> None:
         """Give the next bytes to uvicorn: `size`, or as many of them as are there."""
         place = self._place
@@ -266,10 +251,21 @@ class Protocol(WebSocketsSansIOProtocol):
     def _close_lane(self) -> None:
         """From here on all is uvicorn's, also what nobody has taken."""
         self._open = self._plain = False
-        rest = bytes(self._buffer[self._place :])
-        self._buffer, self._place = b"", 0
-        if rest and self.conn.state is not CONNECTING and self.conn.parser_exc is None:
-            super().data_received(rest)
+        rest, place, end = self._buffer, self._place, self._place + self._owed
+        self._buffer, self._place, self._owed = b"", 0, 0
+        # Frame by frame, as far as uvicorn would read: with a fault it forgets what came
+        # in the same piece.
+        while place < len(rest) and self._reads():
+            if end == place:
+                end = payload(rest, place)[1] if len(rest) - place > 1 else 0
+            given = bytes(rest[place : end or None])
+            place = end = place + len(given)
+            super().data_received(given)
+
+    def _reads(self) -> bool:
+        if not self._begun or self.conn.parser_exc is not None:
+            return False
+        return self.conn.state is OPEN or not self.transport.is_closing()
 
     # --- what the application asks
 

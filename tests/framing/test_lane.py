@@ -219,3 +219,34 @@ def test_frames_that_come_with_the_request_are_read_to_their_end(run, subject):
         await line.leave()
 
     run(main())
+
+
+# --- ends
+
+
+@pytest.mark.parametrize("fault", [text("?", rsv=4), frame(3), frame(PING, b"x" * 126)])
+@pytest.mark.parametrize("end", ["eof_received", "connection_lost", "shutdown"])
+def test_messages_in_front_of_a_fault_are_received_after_the_end(run, end, fault):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + frame(BINARY, b"b") + text("c") + fault)
+        if end == "connection_lost":
+            await line.call(line.wire.lose, ConnectionResetError())
+        else:
+            await line.call(getattr(line.protocol, end))
+        assert (await app.received())[:3] == ["a", b"b", "c"]
+        await line.leave()
+
+    run(main())
+
+
+def test_a_text_that_is_no_utf8_ends_it_once(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text(b"\xff") + text("lost") + text("?", rsv=4))
+        received = await app.received()
+        assert received == [1007, 1005]  # the second is the transport's end
+        assert line.sent == [Sent(CLOSE, b"\x03\xef")]
+        await line.leave()
+
+    run(main())
