@@ -278,16 +278,15 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         """ASGI's."""
-        if self._open:
-            if message["type"] == "websocket.send":
-                frame = _sent(message)
-                await self.writable.wait()
-                if self._open:
-                    self._joined.write(frame)
-                    return
-            else:
-                self._close_lane()
+        if self._open and message["type"] == "websocket.send":
+            frame = _sent(message)
+            await self.writable.wait()
+            if self._open:
+                self._joined.write(frame)
+                return
         await super().send(message)
+        if self._open and self.close_sent:
+            self._close_lane()
         if not self._begun:
             self._begin()
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from uvicorn.protocols.utils import ClientDisconnected
+from websockets.exceptions import ProtocolError
 
 from .harness import EXTENSION, LANE, UVICORN, Line, turns
 from .wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Sent, close, frame, text
@@ -247,6 +248,35 @@ def test_a_text_that_is_no_utf8_ends_it_once(run):
         received = await app.received()
         assert received == [1007, 1005]  # the second is the transport's end
         assert line.sent == [Sent(CLOSE, b"\x03\xef")]
+        await line.leave()
+
+    run(main())
+
+
+def test_what_is_not_taken_when_the_application_closes_is_behind_the_close(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + text("b") + frame(PING, b"1") + close(1001))
+        assert (await app.receive())["text"] == "a"
+        await app.close(4000, "enough")
+        await turns()
+        assert await app.received() == [4000, 1005]
+        assert line.sent[0] == Sent(CLOSE, b"\x0f\xa0enough")
+        assert line.sent[1:] in ([], [Sent(PONG, b"1")])  # older versions close at once
+        assert line.wire.lost
+        await line.leave()
+
+    run(main())
+
+
+@BOTH
+def test_a_close_that_cannot_be_sent_closes_nothing(run, subject):
+    async def main():
+        app, line = await opened(subject)
+        with pytest.raises(ProtocolError):
+            await app.close(999)
+        await line.come(text("a"))
+        assert await app.received() in (["a"], [999, "a"])
         await line.leave()
 
     run(main())
