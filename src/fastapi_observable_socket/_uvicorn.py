@@ -141,6 +141,10 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self._begun and len(self._buffer) > FULL:
             self._pause()
 
+    def eof_received(self) -> None:
+        self._close_lane()  # while there is a connection: a close among it has its code
+        super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._joined.drop()
         self.read_paused = True  # there is nothing to pause any more
@@ -159,11 +163,13 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         self._close_lane()
-        super().shutdown()
+        if self.conn.state is OPEN or not self.transport.is_closing():
+            super().shutdown()
 
     def keepalive_timeout(self) -> None:
         self._close_lane()
-        super().keepalive_timeout()
+        if self.pending_ping_payload is not None:  # the answer was behind what nobody took
+            super().keepalive_timeout()
 
     # --- frames
 

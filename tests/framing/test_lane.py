@@ -280,3 +280,79 @@ def test_a_close_that_cannot_be_sent_closes_nothing(run, subject):
         await line.leave()
 
     run(main())
+
+
+def test_a_close_in_front_of_the_end_of_the_stream_keeps_its_code(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + close(4001, b"bye"))
+        await line.call(line.protocol.eof_received)
+        assert await app.received() == ["a", 4001]
+        assert line.sent == [Sent(CLOSE, b"\x0f\xa1bye")]
+        await line.leave()
+
+    run(main())
+
+
+def test_a_shutdown_comes_behind_what_is_there(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + text("b"))
+        await line.call(line.protocol.shutdown)
+        assert await app.received() == ["a", "b", 1012, 1005]
+        assert line.sent == [Sent(CLOSE, b"\x03\xf4")]
+        await line.leave()
+
+    run(main())
+
+
+def test_a_shutdown_bears_with_a_close_that_nobody_has_come_to(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + close(1001))
+        line.protocol.shutdown()
+        await turns()
+        assert await app.received() == ["a", 1001, 1005]
+        assert line.sent == [Sent(CLOSE, b"\x03\xe9")]
+        await line.leave()
+
+    run(main())
+
+
+def test_a_lost_connection_is_told_behind_what_is_there(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + frame(PING) + text("b") + text("half")[:5])
+        await line.call(line.wire.lose, ConnectionResetError())
+        assert await app.received() == ["a", "b", 1005]
+        await line.leave()
+
+    run(main())
+
+
+@BOTH
+def test_a_keepalive_without_an_answer_ends_it(run, subject):
+    async def main():
+        app, line = await opened(subject)
+        await line.call(line.protocol.send_keepalive_ping)
+        await line.call(line.protocol.keepalive_timeout)
+        assert [each.opcode for each in line.sent] == [PING, CLOSE]
+        assert line.wire.lost
+        await line.leave()
+
+    run(main())
+
+
+def test_a_keepalive_is_answered_behind_what_nobody_takes(run):
+    async def main():
+        app, line = await opened()
+        await line.call(line.protocol.send_keepalive_ping)
+        (ping,) = line.sent
+        await line.come(text("a") + frame(PONG, ping.data) + text("b"))
+        await line.call(line.protocol.keepalive_timeout)
+        assert not line.wire.closing
+        await line.come(text("c"))
+        assert await app.received() == ["a", "b", "c"]
+        await line.leave()
+
+    run(main())
