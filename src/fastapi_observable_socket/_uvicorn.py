@@ -144,6 +144,7 @@ class Protocol(WebSocketsSansIOProtocol):
     def eof_received(self) -> None:
         self._close_lane()  # while there is a connection: a close among it has its code
         super().eof_received()
+        self._joined.flush()  # for the transport closes itself now
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._joined.drop()

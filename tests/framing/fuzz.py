@@ -10,7 +10,7 @@ are printed.
 
 What may differ, and why:
 
-- Where frames come while an application is at something ("at odd moments"), pongs and closes may
+- Where frames come while an application is at something (`Case.timed`), pongs and closes may
   stand elsewhere among its messages, and of those the last may be missing, since the closing
   overtakes them: as on uvicorn's protocol, it is a matter of time.
 - How uvicorn's protocol is served, frame by frame and after the accept, is no difference but
@@ -73,20 +73,25 @@ class Case:
     """Turns between pieces, where they come at odd moments."""
     end_first: bool = False
     early: int = 0
+    apart: bool = False
+    """Whether it is also cut between frames."""
 
     @property
-    def data(self) -> bytes:
-        return b"".join(self.frames)
+    def timed(self) -> bool:
+        """Whether frames come while the application is at something."""
+        return self.gaps is not None or (self.manners.slow > 0 and not self.apart)
 
     def runs(self) -> tuple[Run, Run]:
-        data = self.data
+        data = b"".join(self.frames)
+        between = boundaries(data)
+        places = {*self.places, *between} if self.apart else self.places
         options: dict[str, Any] = {"max_size": self.max_size, "end": self.end}
         plain = replace(self.manners, by_lane=False, late=False)
         return (
-            Run(UVICORN, cut(data, boundaries(data)), plain, **options),
+            Run(UVICORN, cut(data, between), plain, **options),
             Run(
                 LANE,
-                cut(data, [*self.places]),
+                cut(data, sorted(places)),
                 self.manners,
                 gaps=self.gaps,
                 end_first=self.end_first,
@@ -98,10 +103,12 @@ class Case:
     def differs(self, expected: Outcome, actual: Outcome) -> str:
         """What is not as it must be; nothing where all is."""
         names = [field.name for field in fields(Outcome)]
-        if self.gaps is not None:
+        if self.timed:
             names = ["events", "closed"]
             if (difference := _sent_otherwise(expected.written, actual.written)) != "":
                 return difference
+        if self.end_first:
+            names.remove("closed")
         for name in names:
             if getattr(expected, name) != getattr(actual, name):
                 return name
@@ -146,7 +153,9 @@ class Maker:
             frames = [self.mutated(frames)]
         data = b"".join(frames)
         manners, more = self.manners()
-        return Case(tuple(frames), self.places(data, frames), manners, max_size, **more)
+        if manners.slow and (manners.closes, manners.returns) != (None, None):
+            more["apart"] = True  # whose close is the first would be a matter of time, too
+        return Case(tuple(frames), self.places(data), manners, max_size, **more)
 
     def bytes(self, size: int) -> bytes:
         return self.random.randbytes(size)
@@ -268,7 +277,7 @@ class Maker:
                         data[place] ^= 1 << r.randrange(8)
         return bytes(data)
 
-    def places(self, data: bytes, frames: list[bytes]) -> tuple[int, ...]:
+    def places(self, data: bytes) -> tuple[int, ...]:
         r = self.random
         size = len(data)
         chance = r.random()

@@ -374,6 +374,8 @@ class Line:
         deflate: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.raised: list[str] = []
+        self.loop.set_exception_handler(lambda _, context: self.raised.append(str(context)))
         self.state = ServerState()
         self.protocol = subject(config(max_size, deflate), self.state, {}, self.loop)
         self.protocol.app = app
@@ -406,6 +408,7 @@ class Line:
         for task in [*self.state.tasks]:
             task.cancel()
         await turns()
+        assert not self.raised, self.raised
 
 
 async def turns(number: int = 6) -> None:

@@ -287,7 +287,7 @@ def test_a_close_in_front_of_the_end_of_the_stream_keeps_its_code(run):
         app, line = await opened()
         await line.come(text("a") + close(4001, b"bye"))
         await line.call(line.protocol.eof_received)
-        assert await app.received() == ["a", 4001]
+        assert await app.received() == ["a", 4001, 1005]
         assert line.sent == [Sent(CLOSE, b"\x0f\xa1bye")]
         await line.leave()
 
@@ -334,6 +334,7 @@ def test_a_lost_connection_is_told_behind_what_is_there(run):
 def test_a_keepalive_without_an_answer_ends_it(run, subject):
     async def main():
         app, line = await opened(subject)
+        line.protocol.ping_interval = 20
         await line.call(line.protocol.send_keepalive_ping)
         await line.call(line.protocol.keepalive_timeout)
         assert [each.opcode for each in line.sent] == [PING, CLOSE]
@@ -346,6 +347,7 @@ def test_a_keepalive_without_an_answer_ends_it(run, subject):
 def test_a_keepalive_is_answered_behind_what_nobody_takes(run):
     async def main():
         app, line = await opened()
+        line.protocol.ping_interval = 20
         await line.call(line.protocol.send_keepalive_ping)
         (ping,) = line.sent
         await line.come(text("a") + frame(PONG, ping.data) + text("b"))
@@ -353,6 +355,23 @@ def test_a_keepalive_is_answered_behind_what_nobody_takes(run):
         assert not line.wire.closing
         await line.come(text("c"))
         assert await app.received() == ["a", "b", "c"]
+        await line.leave()
+
+    run(main())
+
+
+def test_what_is_written_in_the_turn_of_the_end_still_leaves(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("a") + frame(PING, b"1"))
+
+        def end():
+            app.lane.put("last")
+            line.protocol.eof_received()
+            line.wire.close()
+
+        await line.call(end)
+        assert line.sent == [Sent(TEXT, b"last"), Sent(PONG, b"1")]
         await line.leave()
 
     run(main())
