@@ -311,17 +311,18 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def receive(self) -> Any:
         """ASGI's."""
+        if not self._share:
+            self._share = FAIR_SHARE
+            await asyncio.sleep(0)
+        self._share -= 1
         while True:
             if not self.queue.empty():
                 event = self.queue.get_nowait()
-                self._read_on()
+                if len(self._buffer) - self._place <= FULL:
+                    self._read_on()
                 return event
             message = self.take()
             if message is not None:
-                self._share -= 1
-                if not self._share:
-                    self._share = FAIR_SHARE
-                    await asyncio.sleep(0)
                 return _received(message)
             if self.queue.empty():
                 await self._arrival()

@@ -1,6 +1,7 @@
 """What the fast lane promises beside the frames: order, waiting, flow and ends."""
 
 import asyncio
+import gc
 
 import pytest
 from uvicorn.protocols.utils import ClientDisconnected
@@ -372,6 +373,182 @@ def test_what_is_written_in_the_turn_of_the_end_still_leaves(run):
 
         await line.call(end)
         assert line.sent == [Sent(TEXT, b"last"), Sent(PONG, b"1")]
+        await line.leave()
+
+    run(main())
+
+
+# --- waiting
+
+
+@BOTH
+def test_a_receive_that_is_cancelled_loses_no_message(run, subject):
+    async def main():
+        app, line = await opened(subject)
+        got = []
+        for n in range(600):
+            await line.come(text(str(n)))
+            getting = asyncio.ensure_future(app.receive())
+            await turns(n % 3)
+            getting.cancel()
+            await turns()
+            if not getting.cancelled():
+                got.append(getting.result()["text"])
+        await line.come(text("last"))
+        got += await app.received()
+        assert got == [str(n) for n in range(600)] + ["last"]
+        await line.leave()
+
+    run(main())
+
+
+def test_a_receive_that_is_cancelled_while_it_lets_others_run_loses_no_message(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("x") * 300)
+        got = 0
+        while got < 300:
+            getting = asyncio.ensure_future(app.receive())
+            await asyncio.sleep(0)
+            getting.cancel()
+            await turns()
+            got += not getting.cancelled()
+        assert await app.received() == []
+        await line.leave()
+
+    run(main())
+
+
+@pytest.mark.parametrize("when", ["before", "behind", "in"])
+@BOTH
+def test_a_cancellation_beside_an_arrival_loses_no_message(run, subject, when):
+    async def main():
+        app, line = await opened(subject)
+        getting = asyncio.ensure_future(app.receive())
+        await turns()
+        if when == "before":
+            getting.cancel()
+        line.loop.call_soon(line.protocol.data_received, text("a"))
+        if when == "behind":
+            line.loop.call_soon(getting.cancel)
+        elif when == "in":
+            line.protocol.data_received(text("b"))  # inside of a task
+            getting.cancel()
+        await turns()
+        got = [] if getting.cancelled() else [getting.result()["text"]]
+        assert got + await app.received() == (["b", "a"] if when == "in" else ["a"])
+        await line.leave()
+
+    run(main())
+
+
+@BOTH
+def test_two_that_wait_get_a_message_each_in_their_order(run, subject):
+    async def main():
+        app, line = await opened(subject)
+        first, second = (asyncio.ensure_future(app.receive()) for _ in range(2))
+        await turns()
+        await line.come(text("a"))
+        assert first.result()["text"] == "a"
+        assert not second.done()
+        third = asyncio.ensure_future(app.receive())
+        await turns()
+        await line.come(text("b") + text("c") + text("d"))
+        assert [second.result()["text"], third.result()["text"]] == ["b", "c"]
+        assert await app.received() == ["d"]
+        await line.leave()
+
+    run(main())
+
+
+def test_one_that_is_cancelled_leaves_the_message_to_the_next(run):
+    async def main():
+        app, line = await opened()
+        first, second = (asyncio.ensure_future(app.receive()) for _ in range(2))
+        await turns()
+        first.cancel()
+        line.loop.call_soon(line.protocol.data_received, text("a"))
+        await turns()
+        assert first.cancelled()
+        assert second.result()["text"] == "a"
+        await line.leave()
+
+    run(main())
+
+
+# --- flow
+
+
+@pytest.mark.parametrize("message", [text("x"), frame(TEXT, b"x", fin=False) + frame(CONT)])
+def test_a_flood_lets_others_run(run, message):
+    async def main():
+        app, line = await opened()
+        line.protocol.data_received(message * 5000)
+        ran = []
+        ticking = asyncio.ensure_future(tick(ran))
+        most = 0
+        for _ in range(5000):
+            before = len(ran)
+            await app.receive()
+            most = 0 if len(ran) > before else most + 1
+            assert most <= 256
+        ticking.cancel()
+        await line.leave()
+
+    async def tick(ran):
+        while True:
+            ran.append(None)
+            await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_reading_stops_while_nobody_takes_and_goes_on_when_all_is_taken(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("x" * 60_000))
+        assert not line.wire.paused
+        await line.come(text("x" * 60_000))
+        assert line.wire.paused
+        await app.receive()
+        assert line.wire.paused
+        await app.receive()
+        waiting = asyncio.ensure_future(app.receive())
+        await turns()
+        assert not line.wire.paused
+        waiting.cancel()
+        await line.leave()
+
+    run(main())
+
+
+def test_a_message_that_is_not_whole_is_read_on_however_large(run):
+    async def main():
+        app, line = await opened()
+        whole = text("x" * 1_000_000)
+        for begin in range(0, len(whole), 50_000):
+            assert not line.wire.paused
+            await line.come(whole[begin : begin + 50_000])
+        assert line.wire.paused
+        assert await app.received() == ["x" * 1_000_000]
+        assert not line.wire.paused
+        await line.leave()
+
+    run(main())
+
+
+def test_messages_in_fragments_let_in_no_more_than_others(run):
+    async def main():
+        app, line = await opened()
+        piece = (frame(TEXT, b"x" * 100, fin=False) + frame(CONT, b"y")) * 1000
+        taken = pieces = 0
+        while taken < 2000:
+            if not line.wire.paused:
+                await line.come(piece)
+                pieces += 1
+            await app.receive()
+            taken += 1
+        assert pieces <= 4
         await line.leave()
 
     run(main())
