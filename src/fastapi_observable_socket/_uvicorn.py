@@ -206,6 +206,8 @@ class Protocol(WebSocketsSansIOProtocol):
                 continue
             self._place = end
             return text
+        if self._place == len(self._buffer):
+            self._buffer, self._place = b"", 0  # it may be large, and all of it is taken
         self._read_on()
         return None
 

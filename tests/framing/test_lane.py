@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gc
 
 import pytest
 from uvicorn.protocols.utils import ClientDisconnected
@@ -549,6 +550,24 @@ def test_messages_in_fragments_let_in_no_more_than_others(run):
             await app.receive()
             taken += 1
         assert pieces <= 4
+        await line.leave()
+
+    run(main())
+
+
+def test_a_large_message_is_not_kept_once_it_is_taken(run):
+    async def main():
+        app, line = await opened()
+        await line.come(text("x" * 1_000_000)[:-1], text("x" * 1_000_000)[-1:])
+        assert len((await app.receive())["text"]) == 1_000_000
+        waiting = asyncio.ensure_future(app.receive())
+        await turns()
+        gc.collect()
+        kept = [
+            each for each in gc.get_referents(line.protocol) if isinstance(each, bytes | bytearray)
+        ]
+        assert sum(map(len, kept)) < 1000
+        waiting.cancel()
         await line.leave()
 
     run(main())
