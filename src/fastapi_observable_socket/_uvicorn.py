@@ -151,14 +151,15 @@ class Protocol(WebSocketsSansIOProtocol):
         self.read_paused = True  # there is nothing to pause any more
         self._close_lane()
         super().connection_lost(exc)
+        self.resume_writing()  # no transport does so any more
 
     def pause_writing(self) -> None:
         self._flowing = False
-        super().pause_writing()
+        self.writable.clear()  # uvicorn 0.52 leaves that to nobody
 
     def resume_writing(self) -> None:
         self._flowing = True
-        super().resume_writing()
+        self.writable.set()
 
     # --- what the server tells
 

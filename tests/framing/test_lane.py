@@ -1,6 +1,7 @@
 """What the fast lane promises beside the frames: order, waiting, flow and ends."""
 
 import asyncio
+import contextlib
 import gc
 import gc
 
@@ -569,5 +570,114 @@ def test_a_large_message_is_not_kept_once_it_is_taken(run):
         assert sum(map(len, kept)) < 1000
         waiting.cancel()
         await line.leave()
+
+    run(main())
+
+
+def test_a_peer_that_does_not_read_makes_put_say_no_and_send_wait(run):
+    async def main():
+        app, line = await opened()
+        assert app.lane.put("1")
+        line.protocol.pause_writing()
+        assert not app.lane.put("not this one")
+        sending = asyncio.ensure_future(app.send("2"))
+        await turns()
+        assert not sending.done()
+        line.protocol.resume_writing()
+        await sending
+        assert app.lane.put("3")
+        await turns()
+        assert [each.data for each in line.sent] == [b"1", b"2", b"3"]
+        await line.leave()
+
+    run(main())
+
+
+def test_a_send_that_waits_ends_with_the_connection(run):
+    async def main():
+        app, line = await opened()
+        line.protocol.pause_writing()
+        sending = asyncio.ensure_future(app.send("never"))
+        await turns()
+        await line.call(line.wire.lose, ConnectionResetError())
+        with contextlib.suppress(ClientDisconnected):  # older versions do not say so
+            await asyncio.wait_for(sending, 5)
+        assert not app.lane.put("nor this")
+        await line.leave()
+
+    run(main())
+
+
+def test_what_is_written_leaves_in_its_order(run):
+    async def main():
+        app, line = await opened()
+        def all_kinds():
+            app.lane.put("1")
+            asyncio.ensure_future(app.send("2"))
+            line.protocol.data_received(frame(PING, b"3"))
+            app.lane.put("4")
+
+        await line.call(all_kinds)
+        assert [each.data for each in line.sent] == [b"1", b"3", b"4", b"2"]
+        app.lane.put("5")
+        await app.send(b"6")
+        app.lane.put("7")
+        await app.close(4000)
+        await turns()
+        assert [each.data for each in line.sent][4:] == [b"5", b"6", b"7", b"\x0f\xa0"]
+        await line.leave()
+
+    run(main())
+
+
+def test_much_in_one_turn_is_not_held_back(run):
+    async def main():
+        app, line = await opened()
+        for _ in range(100):
+            app.lane.put("x" * 1000)
+        assert len(line.wire.written) > 64 * 1024
+        assert line.protocol.transport.get_write_buffer_size() > 0
+        await turns()
+        assert line.protocol.transport.get_write_buffer_size() == 0
+        assert len(line.sent) == 100
+        await line.leave()
+
+    run(main())
+
+
+def test_what_an_arrival_answers_is_one_write(run):
+    async def main():
+        app, line = await opened()
+
+        async def echo():
+            for _ in range(50):
+                await app.send((await app.receive())["text"])
+
+        echoing = asyncio.ensure_future(echo())
+        await turns()
+        writes = line.wire.writes
+        await line.come(text("x") * 50)
+        assert len(line.sent) == 50
+        assert line.wire.writes == writes + 1
+        await echoing
+        await line.leave()
+
+    run(main())
+
+
+@pytest.mark.parametrize("data", ["", "é" * 62, "x" * 125, "x" * 126, "x" * 65535, "x" * 65536])
+def test_a_frame_of_ours_is_that_of_uvicorn(run, data):
+    async def main():
+        written = []
+        for subject in (UVICORN, LANE):
+            app, line = await opened(subject)
+            await app.send(data)
+            await app.send(data.encode())
+            if subject is LANE:
+                app.lane.put(data)
+            await turns()
+            written.append(line.sent)
+            await line.leave()
+        assert written[1] == [*written[0], written[0][0]]
 
     run(main())
