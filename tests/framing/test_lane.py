@@ -611,6 +611,7 @@ def test_a_send_that_waits_ends_with_the_connection(run):
 def test_what_is_written_leaves_in_its_order(run):
     async def main():
         app, line = await opened()
+
         def all_kinds():
             app.lane.put("1")
             asyncio.ensure_future(app.send("2"))
