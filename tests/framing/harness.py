@@ -26,6 +26,7 @@ LANE: Any = Protocol
 
 EXTENSION = "fastapi_observable_socket"
 MANY_TURNS = 2_000
+"""In which nothing happens, though something should: it hangs."""
 
 REQUEST = (
     b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -291,6 +292,7 @@ class Run:
 
     def _go_on(self) -> bool:
         """The next thing to be done; False where there is none."""
+        self.turns = 0
         self.rests = 0
         app, wire = self.app, self.wire
         if app.stalled and not app.accepted:
