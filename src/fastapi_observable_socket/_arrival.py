@@ -34,7 +34,7 @@ class Arrival:
         self._loop = loop
         self._wake_up: Callable[[Any], object] | None = None
         self._context: Context | None = None
-        self._cancelled = False
+        self._cancelled: asyncio.CancelledError | None = None
 
     def arrive(self) -> bool:
         """Let the waiting task go on; False where none waits any more.
@@ -69,12 +69,13 @@ class Arrival:
         self._wake_up, self._context = wake_up, context
 
     def result(self) -> None:
-        if self._cancelled:
-            raise asyncio.CancelledError
+        if self._cancelled is not None:
+            raise self._cancelled
 
-    def cancel(self, msg: Any = None) -> bool:  # noqa: ARG002  # the task remembers it
+    def cancel(self, msg: Any = None) -> bool:
         if self._wake_up is None:
             return False
-        self._cancelled = True
+        # anyio knows its own cancellations by what they say.
+        self._cancelled = asyncio.CancelledError(*(() if msg is None else (msg,)))
         self._loop.call_soon(self._go_on)
         return True

@@ -9,8 +9,14 @@ TEXT = 0x81
 
 BINARY = 0x82
 
-SHORT_TEXT = [bytes((TEXT, size)) for size in range(126)]
+SHORT = 125
+"""Bytes of the longest payload whose size is in the second byte of its frame."""
+
+SHORT_TEXT = [bytes((TEXT, size)) for size in range(SHORT + 1)]
 """How frames of short texts begin, by the bytes of the text."""
+
+_two = Struct("!H").unpack_from
+_eight = Struct("!Q").unpack_from
 
 _TWO = Struct("!BBH").pack
 _EIGHT = Struct("!BBQ").pack
@@ -32,3 +38,16 @@ def is_sound(first: int, second: int) -> bool:
     if opcode >= 8:  # control frames are short and whole
         return opcode <= 10 and first >= 0x80 and second & 0x7F < 126
     return opcode <= 2
+
+
+def payload(buffer: bytes | bytearray, place: int) -> tuple[int, int]:
+    """Where the payload begins and ends of a client's frame that begins at `place` with at least
+    two bytes; zeros while its size is not there."""
+    size = buffer[place + 1] & 0x7F
+    if size < 126:
+        return place + 6, place + 6 + size
+    head = place + (4 if size == 126 else 10)
+    if len(buffer) < head:
+        return 0, 0
+    (size,) = (_two if size == 126 else _eight)(buffer, place + 2)
+    return head + 4, head + 4 + size

@@ -49,8 +49,8 @@ def lane_of(
 def _innermost(send: Any) -> Any:
     """What Starlette and FastAPI have wrapped: their wrappers change no WebSocket message."""
     while (getattr(send, "__module__", None) or "").split(".")[0] in ("starlette", "fastapi"):
-        cells = dict(zip(send.__code__.co_freevars, send.__closure__ or (), strict=True))
-        if "send" not in cells:
+        names = getattr(getattr(send, "__code__", None), "co_freevars", ())
+        if "send" not in names:
             break
-        send = cells["send"].cell_contents
+        send = send.__closure__[names.index("send")].cell_contents
     return send

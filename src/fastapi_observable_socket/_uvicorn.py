@@ -9,14 +9,13 @@ import asyncio
 from asyncio import BaseTransport
 from collections import deque
 from collections.abc import Callable, Mapping
-from struct import Struct
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import CONNECTING, OPEN
+from websockets.protocol import OPEN
 
 from ._arrival import Arrival, Step, at_once
-from ._framing import BINARY, SHORT_TEXT, TEXT, framed, is_sound
+from ._framing import BINARY, SHORT, SHORT_TEXT, TEXT, framed, is_sound, payload
 from ._joined import MOST, JoinedTransport
 from ._lane import EXTENSION
 from ._turn import next_turn
@@ -29,14 +28,17 @@ except ImportError:
 FULL = 64 * 1024
 """Bytes of messages that nobody takes, from which on no more are read."""
 
+NO_LIMIT = 1 << 64
+"""Bytes that no frame can have."""
+
 FAIR_SHARE = 256
 """Messages that one application receives in a row before others get their turn."""
 
 AT_ONCE = 64
-"""Frames that are cut in one go."""
+"""Frames that are cut in one go, if they are short."""
 
-_two = Struct("!H").unpack_from
-_eight = Struct("!Q").unpack_from
+ENOUGH = 16 * 1024
+"""Bytes of frames behind which no more are cut in that go."""
 
 
 class Events:
@@ -67,6 +69,7 @@ class Protocol(WebSocketsSansIOProtocol):
         "_begun",
         "_buffer",
         "_busy",
+        "_early",
         "_events",
         "_flowing",
         "_fragmented",
@@ -83,11 +86,12 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        events = Events(self._told)
+        events = Events(self._tell_soon)
         self.queue = events  # type: ignore[assignment]
         self._events = events.events
         self.step: Step = at_once
-        self._limit = self.config.ws_max_size
+        size: int | None = self.config.ws_max_size
+        self._limit = NO_LIMIT if size is None else size
         self._begun = False  # the handshake is over
         self._open = False  # and frames may take the short way
         self._ready: deque[str | bytes] = deque()  # messages; then there are no events
@@ -95,6 +99,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._place = 0  # of the first byte there that is in nobody's hands
         self._owed = 0  # bytes of a frame whose head uvicorn has already
         self._fragmented = False  # uvicorn has the beginning of a message
+        self._early = False
         self._busy = False  # bytes have come, and those who wait are about to be told
         self._flowing = True
         self._share = FAIR_SHARE
@@ -116,7 +121,8 @@ class Protocol(WebSocketsSansIOProtocol):
             else:
                 self._take_in(data)
             waiting = self._waiting
-            while (self._events or self._at_message()) and waiting:
+            # Also where nobody receives: pings and closes are nobody's to take.
+            while (self._at_message() or self._events) and waiting:
                 waiting.popleft().arrive()
             if len(self._buffer) - self._place > FULL and self._at_message():
                 self._pause()
@@ -124,10 +130,15 @@ class Protocol(WebSocketsSansIOProtocol):
             self._busy = joined.due = False
             joined.flush()
             if self._events:
-                self._told()
+                self._tell_soon()
 
     def _take_in(self, data: bytes) -> None:
-        if not self.handshake_initiated or (self._begun and not self._open):
+        if not self.handshake_initiated:
+            super().data_received(data)
+            end = data.find(b"\r\n\r\n") + 4
+            self._early = end != len(data)  # frames, or a part of one, which uvicorn has now
+            return
+        if self._begun and not self._open:
             super().data_received(data)
             return
         if type(self._buffer) is bytes or self._place:
@@ -137,29 +148,37 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self._begun and len(self._buffer) > FULL:
             self._pause()
 
+    def eof_received(self) -> None:
+        self._close_lane()  # while there is a connection: a close among it has its code
+        super().eof_received()
+        self._joined.flush()  # for the transport closes itself now
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._joined.drop()
         self.read_paused = True  # there is nothing to pause any more
         self._close_lane()
         super().connection_lost(exc)
+        self.resume_writing()  # no transport does so any more
 
     def pause_writing(self) -> None:
         self._flowing = False
-        super().pause_writing()
+        self.writable.clear()  # uvicorn 0.52 leaves that to nobody
 
     def resume_writing(self) -> None:
         self._flowing = True
-        super().resume_writing()
+        self.writable.set()
 
     # --- what the server tells
 
     def shutdown(self) -> None:
         self._close_lane()
-        super().shutdown()
+        if self.conn.state is OPEN or not self.transport.is_closing():
+            super().shutdown()
 
     def keepalive_timeout(self) -> None:
         self._close_lane()
-        super().keepalive_timeout()
+        if self.pending_ping_payload is not None:  # the answer was behind what nobody took
+            super().keepalive_timeout()
 
     # --- frames
 
@@ -169,10 +188,16 @@ class Protocol(WebSocketsSansIOProtocol):
         try:
             return self._ready.popleft()
         except IndexError:
-            if self._at_message():
+            return self._take_more()
+
+    def _take_more(self) -> str | bytes | None:
+        while self._at_message():
+            if self._cut():
                 return self._ready.popleft()
-            self._read_on()
-            return None
+            # No text: uvicorn knows what to do about it.
+            self._give(payload(self._buffer, self._place)[1] - self._place)
+        self._read_on()
+        return None
 
     def _at_message(self) -> bool:
         """Whether a message that came in one frame is next. What stands before it is given to
@@ -184,27 +209,22 @@ class Protocol(WebSocketsSansIOProtocol):
                 self._give(self._owed)
                 if self._owed:
                     return False
+                continue
             buffer, place = self._buffer, self._place
-            size = len(buffer) - place
-            if size < 2:
+            if len(buffer) - place < 2:
                 return False
             first, second = buffer[place], buffer[place + 1]
             if not is_sound(first, second):
                 self._close_lane()
                 return False
-            if size < (2 if second < 254 else 4 if second == 254 else 10):
+            begin, end = payload(buffer, place)
+            if not end:
                 return False
-            begin, end = _bounds(buffer, place)
             if end - begin > self._limit:
                 self._close_lane()
                 return False
             if not self._fragmented and first in (TEXT, BINARY):
-                if end > len(buffer):
-                    return False
-                if self._cut():
-                    return True
-                self._give(end - place)  # no text: uvicorn knows what to do about it
-                continue
+                return end <= len(buffer)
             if first & 0x0F < 8:
                 self._fragmented = first < 0x80
             self._owed = end - place
@@ -214,17 +234,19 @@ class Protocol(WebSocketsSansIOProtocol):
         """Cut messages out of the bytes, up to the first frame that needs more thought."""
         buffer, place = self._buffer, self._place
         last, limit, ready = len(buffer), self._limit, self._ready
-        full = place + FULL
+        enough = place + ENOUGH
         try:
             for _ in range(AT_ONCE):
-                if last - place < 6 or place > full:
+                if last - place < 6 or place > enough:
                     break
                 first, size = buffer[place], buffer[place + 1] - 128
-                if first == TEXT and 0 <= size < 126:
+                if first == TEXT and 0 <= size <= SHORT:
                     begin = place + 6
                     end = begin + size
-                elif first in (TEXT, BINARY) and size >= 0 and last - place >= 14:
-                    begin, end = _bounds(buffer, place)
+                elif first in (TEXT, BINARY) and size >= 0:
+                    begin, end = payload(buffer, place)
+                    if not end:
+                        break
                 else:
                     break
                 if end > last or end - begin > limit:
@@ -250,12 +272,26 @@ class Protocol(WebSocketsSansIOProtocol):
     def _close_lane(self) -> None:
         """From here on all is uvicorn's, also what nobody has taken."""
         self._open = False
+        if self.close_sent:
+            self._ready.clear()
         while self._ready:
-            self.queue.put_nowait(_received(self._ready.popleft()))
-        rest = bytes(self._buffer[self._place :])
-        self._buffer, self._place = b"", 0
-        if rest and self.conn.state is not CONNECTING and self.conn.parser_exc is None:
-            super().data_received(rest)
+            self._events.append(_received(self._ready.popleft()))
+        rest, place, end = self._buffer, self._place, self._place + self._owed
+        self._buffer, self._place, self._owed = b"", 0, 0
+        # Frame by frame, as far as uvicorn would read: with a fault it forgets what came
+        # in the same piece.
+        while place < len(rest) and self._reads():
+            if end == place:
+                end = payload(rest, place)[1] if len(rest) - place > 1 else 0
+            given = bytes(rest[place : end or None])
+            place = end = place + len(given)
+            super().data_received(given)
+        self._tell_soon()
+
+    def _reads(self) -> bool:
+        if not self._begun or self.conn.parser_exc is not None:
+            return False
+        return self.conn.state is OPEN or not self.transport.is_closing()
 
     # --- what the application asks
 
@@ -275,16 +311,15 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         """ASGI's."""
-        if self._open:
-            if message["type"] == "websocket.send":
-                frame = _sent(message)
-                await self.writable.wait()
-                if self._open:
-                    self._joined.write(frame)
-                    return
-            else:
-                self._close_lane()
+        if self._open and message["type"] == "websocket.send":
+            frame = _sent(message)
+            await self.writable.wait()
+            if self._open:
+                self._joined.write(frame)
+                return
         await super().send(message)
+        if self._open and self.close_sent:
+            self._close_lane()
         if not self._begun:
             self._begin()
 
@@ -292,29 +327,29 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             return
         self._begun = True
-        self._open = not (self.conn.extensions or self.close_sent or self.disconnected)
+        self._open = self.conn.state is OPEN and not (self.conn.extensions or self._early)
         # Nobody asks for them again, and they are as large as all the rest.
         self.request = self.response = None  # type: ignore[assignment]
         if not self._open:
             self._close_lane()
         self._read_on()
-        self._told()
+        self.loop.call_soon(self._tell)
 
     async def receive(self) -> Any:
         """ASGI's."""
+        if not self._share:
+            self._share = FAIR_SHARE
+            await asyncio.sleep(0)
+        self._share -= 1
         while True:
-            if self._ready or self._at_message():
-                self._share -= 1
-                if not self._share:
-                    self._share = FAIR_SHARE
-                    await asyncio.sleep(0)
-                    continue
-                return _received(self._ready.popleft())
+            message = self.take()
+            if message is not None:
+                return _received(message)
             if self._events:
                 event = self._events.popleft()
-                self._read_on()
+                if len(self._buffer) - self._place <= FULL:
+                    self._read_on()
                 return event
-            self._read_on()
             self._share = FAIR_SHARE
             arrival = Arrival(self.loop, self.step)
             self._waiting.append(arrival)
@@ -333,13 +368,13 @@ class Protocol(WebSocketsSansIOProtocol):
 
     # --- who waits
 
-    def _told(self) -> None:
-        """Something is to be received. Who waits is told of it, at the loop's next turn."""
+    def _tell_soon(self) -> None:
+        """There may be something to receive."""
         if self._waiting and not self._busy:
             self.loop.call_soon(self._tell)
 
     def _tell(self) -> None:
-        while (self._events or self._at_message()) and self._waiting:
+        while (self._at_message() or self._events) and self._waiting:
             self._waiting.popleft().arrive()
 
     def _pause(self) -> None:
@@ -348,19 +383,11 @@ class Protocol(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     def _read_on(self) -> None:
+        if self._place == len(self._buffer):
+            self._buffer, self._place = b"", 0  # it may be large, and all of it is taken
         if self.read_paused and not self._events and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
-
-
-def _bounds(buffer: bytes | bytearray, place: int) -> tuple[int, int]:
-    """Where the payload of the frame at `place` begins and ends."""
-    size = buffer[place + 1] & 0x7F
-    if size < 126:
-        return place + 6, place + 6 + size
-    if size == 126:
-        return place + 8, place + 8 + int(_two(buffer, place + 2)[0])
-    return place + 14, place + 14 + int(_eight(buffer, place + 2)[0])
 
 
 def _sent(message: Mapping[str, Any]) -> bytes:

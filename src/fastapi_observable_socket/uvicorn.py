@@ -21,7 +21,7 @@ from ._lane import SUPPORTED
 
 __all__ = ["SUPPORTED", "Protocol"]
 
-if TYPE_CHECKING or uvicorn.__version__.rpartition(".")[0] in SUPPORTED:
+if TYPE_CHECKING or ".".join(uvicorn.__version__.split(".")[:2]) in SUPPORTED:
     from ._uvicorn import Protocol
 else:
     from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol as Protocol
