@@ -33,8 +33,7 @@ export function heap(name: string) {
     push(value: unknown, note?: string) {
       self.count++
       kept.push({ at: Date.now(), value, note })
-      // In big steps: to move thousands for each new one would be slow.
-      if (kept.length > KEPT * 1.2) kept = kept.slice(-KEPT)
+      if (kept.length > KEPT) kept.shift()
       self.element.hidden = false
       show()
     },
@@ -68,13 +67,13 @@ export function outcome(title: string, many = 'items') {
     say(word, '')
     tick()
   })
-  const say = (word: string, looks: string) => {
+  const say = (what: string, looks: string) => {
     const fact = (name: string, value: string | number, before = '', after = '') => h('span', before, h('b', { 'data-fact': name }, value), after)
     fill(
       line1,
-      h(`span.status${looks}`, word),
+      h(`span.status${looks}`, what),
       first !== undefined && fact('first', ms(first), 'first after '),
-      fact('end', ms(performance.now() - began), word ? 'end after ' : ''),
+      fact('end', ms(performance.now() - began), word ? '' : 'end after '),
       items.count > gaps && fact('count', items.count - gaps, '', ` ${many}`),
       gaps > 0 && fact('gaps', gaps, 'gaps: '),
     )

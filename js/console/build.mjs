@@ -40,20 +40,33 @@ const CUTS = {
   'src/stream.ts': [[/\n\n  const subscribe = (?:(?!\n}\n)[^])*/, '\n  return { [Symbol.asyncIterator]: iterate }']],
 }
 
-export const cut = {
-  name: 'cut',
-  transform(code, id) {
+/** Members that only the page and the client know: neither the platform's, nor on the wire, nor in a contract. */
+const OWN = `about ahead asked backoff bare branches busy changed connectTimeout counts desist direction dropped editor editors element emit fail fits
+fresh going groups heard heed hello idle joined leave level lost mark maxAttempts members most onGap onProgress onSubscribed opened outcome plain
+preview probe queueLimit receive reconnect reconnects reloadAfterMs retain sample schemas sent serve settled shape shouldReconnect stale stateful
+take tell words`.split(/\s+/)
+const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
+const short = {
+  loader: 'ts',
+  target: 'esnext',
+  mangleProps: new RegExp(`^(${OWN.join('|')})$`),
+  mangleCache: Object.fromEntries(OWN.map((name, i) => [name, LETTERS[i] ?? `$${LETTERS[i - LETTERS.length]}`])),
+}
+
+const less = {
+  name: 'less',
+  async transform(code, id) {
     const cuts = Object.entries(CUTS).find(([file]) => id.endsWith(file))?.[1] ?? []
-    return cuts.reduce((code, [what, instead]) => {
-      const less = code.replace(what, instead)
-      if (less === code) throw new Error(`${id} has no ${what} any more`)
-      return less
-    }, code)
+    for (const [what, instead] of cuts) {
+      if (code.search(what) < 0) throw new Error(`${id} has no ${what} any more`)
+      code = code.replace(what, instead)
+    }
+    return (await transform(code, short)).code
   },
 }
 
 export async function page() {
-  const bundle = await rolldown({ input: here('main.ts'), plugins: [cut], logLevel: 'silent' })
+  const bundle = await rolldown({ input: here('main.ts'), plugins: [less], logLevel: 'silent' })
   const { output } = await bundle.generate({ format: 'iife', minify: true })
   const { code: style } = await transform(readFileSync(here('page.css'), 'utf8'), { loader: 'css', minify: true })
   const script = output[0].code.replaceAll('</script', '<\\/script').trim()

@@ -16,35 +16,35 @@ export interface Asked {
 
 /** JSON is an expression of both languages but for its three words, which may also stand in its strings. */
 const WORDS: Record<string, string> = { true: 'True', false: 'False', null: 'None' }
-const inPython = (value: unknown) => JSON.stringify(value).replace(/"(?:\\.|[^"\\])*"|true|false|null/g, (word) => WORDS[word] ?? word)
+const inPython = (value: unknown) =>
+  JSON.stringify(value).replace(/"(?:\\.|[^"\\])*"|true|false|null/g, (word) => WORDS[word] ?? word)
 
-const optionsOf = ({ headers, timeout }: Asked, second: number): [string, unknown][] => [
-  ...(timeout ? [['timeout', timeout * second] as [string, unknown]] : []),
-  ...(Object.keys(headers ?? {})[0] ? [['headers', headers] as [string, unknown]] : []),
-]
+const some = (headers?: Headers) => !!headers && Object.keys(headers).length > 0
 
-/** What is called with it, whether many come of it, and the import that it wants. */
-const formOf = ({ kind }: Asked) => ({ method: kind === 'topic' ? 'subscribe' : kind, many: /topic|stream/.test(kind), topic: kind === 'topic' })
-
-export function typescript(asked: Asked): string {
-  const { url, name, payload } = asked
-  const { method, many, topic } = formOf(asked)
-  const options = optionsOf(asked, 1000)
-  const given = [name, payload, options[0] && Object.fromEntries(options)]
+export function typescript({ kind, url, name, payload, headers, timeout }: Asked): string {
+  const topic = kind === 'topic'
+  const options = { ...(timeout && { timeout: timeout * 1000 }), ...(some(headers) && { headers }) }
+  const given = [name, payload, some(options) ? options : undefined].map((one) => JSON.stringify(one))
   while (given.at(-1) === undefined) given.pop()
-  const call = `socket.${method}(${given.map((one) => JSON.stringify(one) ?? 'undefined').join(', ')})`
+  const args = given.map((one) => one ?? 'undefined').join(', ')
+  const loop = `for await (const one of socket.${topic ? 'subscribe' : kind}(${args})) console.log(one)`
   return `import { ObservableSocket } from 'fastapi-observable-socket'
 ${topic ? "import { topics } from 'fastapi-observable-socket/topics'\n" : ''}
 const socket = new ObservableSocket(${JSON.stringify(url)}${topic ? ', { topics }' : ''})
-${many ? `for await (const one of ${call}) console.log(one)` : `console.log(await ${call})`}
+${topic || kind === 'stream' ? loop : `console.log(await socket.${kind}(${args}))`}
 `
 }
 
-export function python(asked: Asked): string {
-  const { url, name, payload } = asked
-  const { method, many } = formOf(asked)
-  const given = [name, payload].filter((one) => one !== undefined).map(inPython)
-  const call = `socket.${method}(${[...given, ...optionsOf(asked, 1).map(([name, one]) => `${name}=${inPython(one)}`)].join(', ')})`
+export function python({ kind, url, name, payload, headers, timeout }: Asked): string {
+  const args = [
+    inPython(name),
+    ...(payload === undefined ? [] : [inPython(payload)]),
+    ...(some(headers) ? [`headers=${inPython(headers)}`] : []),
+    ...(timeout ? [`timeout=${timeout}`] : []),
+  ].join(', ')
+  const many = `async with socket.${kind === 'topic' ? 'subscribe' : kind}(${args}) as many:
+            async for one in many:
+                print(one)`
   return `import asyncio
 
 from fastapi_observable_socket.client import connect
@@ -52,7 +52,7 @@ from fastapi_observable_socket.client import connect
 
 async def main():
     async with connect(${inPython(url)}) as socket:
-        ${many ? `async with ${call} as many:\n            async for one in many:\n                print(one)` : `print(await ${call})`}
+        ${/topic|stream/.test(kind) ? many : `print(await socket.${kind}(${args}))`}
 
 
 asyncio.run(main())

@@ -69,21 +69,21 @@ export interface Entry {
 }
 
 type Part = 'routes' | 'topics' | 'pushes' | 'calls'
-const PLACES: [string, Part, Kind, string][] = [
-  ['route', 'routes', 'call', 'routes'],
-  ['topic', 'topics', 'topic', 'topics'],
-  ['push', 'pushes', 'push', 'pushes'],
+const PLACES: [string, Part, Kind, string?][] = [
+  ['route', 'routes', 'call'],
+  ['topic', 'topics', 'topic'],
+  ['push', 'pushes', 'push'],
   ['call', 'calls', 'server call', 'server calls'],
 ]
 
 /** Everything that can be looked at, by its link. */
 export function entriesOf(contract: Contract): Map<string, Entry> {
   const entries = new Map<string, Entry>()
-  for (const [place, member, kind, group] of PLACES) {
+  for (const [place, member, kind, group = member] of PLACES) {
     for (const [name, about] of Object.entries<Entry['about']>(contract[member] ?? {})) {
       const link = `${place}/${encodeURIComponent(name)}`
-      const tags = kind === 'call' && about.tags
-      entries.set(link, { kind: about.kind === 'stream' ? 'stream' : kind, name, link, about, groups: tags && tags[0] ? tags : [group] })
+      const tags = kind === 'call' && about.tags?.[0] && about.tags
+      entries.set(link, { kind: about.kind === 'stream' ? 'stream' : kind, name, link, about, groups: tags || [group] })
     }
   }
   return entries

@@ -39,7 +39,7 @@ export function nowAndThen(run: () => void): () => void {
       setTimeout(() => {
         asked = false
         run()
-      }, 60)
+      }, 100)
     asked = true
   }
 }

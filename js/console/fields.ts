@@ -143,7 +143,9 @@ export function field({ schemas, changed }: Around, schema: Schema | undefined, 
         })
         const rest = Object.entries(value).filter(([key]) => !Object.hasOwn(properties, key))
         const rename = (old: string, key: string) => {
-          if (Object.hasOwn(value, key)) return old
+          const twice = Object.hasOwn(value, key)
+          mark(twice ? `${key} is there already` : '')
+          if (twice) return old
           for (const [name, one] of Object.entries(value)) {
             delete value[name]
             put(value, name === old ? key : name, one)

@@ -4,8 +4,8 @@
  * Tokens are not kept: what is seen over a shoulder shows none.
  */
 
+import { decode, type Frame } from '../src/wire.js'
 import { isObject } from './schema.js'
-import type { Frame } from '../src/wire.js'
 
 export type Direction = 'out' | 'in' | 'note'
 export type Heard = (direction: Direction, text: string) => void
@@ -55,9 +55,9 @@ export class Log {
 
   #read(row: Row): void {
     const { direction, at } = row
-    const frame = parsed(row.text) as Frame
+    const frame = decode(row.text)
     row.kind = 'unreadable'
-    if (!isObject(frame)) return
+    if (!frame) return
     const { uuid, headers, payload } = frame
     const status = frame.status as number | undefined
     const route = (row.route = `${frame.route ?? ''}`)
@@ -80,14 +80,6 @@ export class Log {
       row.ms = at - asked.at
     }
     if (status !== 402 || !isObject(headers)) this.#asked.delete(uuid)
-  }
-}
-
-export function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }
 

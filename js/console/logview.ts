@@ -1,7 +1,8 @@
 /** The log, as one looks at it. */
 
+import { decode } from '../src/wire.js'
 import { button, by, clock, fill, h, ms, nowAndThen, type Child } from './dom.js'
-import { Log, parsed, type Heard, type Row } from './log.js'
+import { Log, type Heard, type Row } from './log.js'
 import { shown } from './look.js'
 import { rows } from './rows.js'
 
@@ -18,7 +19,7 @@ export function logView(): Heard {
       list.element.focus()
     }
     detail.hidden = false
-    fill(detail, h('div.bar', h('b', `${kind} ${clock(at)}`), button('Close', close)), shown(parsed(text) ?? text, 'frame'))
+    fill(detail, h('div.bar', h('b', `${kind} ${clock(at)}`), button('Close', close)), shown(decode(text) ?? text, 'frame'))
   })
   const show = nowAndThen(() => {
     const words = search.value.toLowerCase()

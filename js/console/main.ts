@@ -110,7 +110,7 @@ function take(contract: Contract): void {
   app.contract = contract
   app.schemas = schemasOf(contract.definitions)
   entries = entriesOf(contract)
-  for (const [link, panel] of panels) {
+  for (const [link, panel] of [...panels]) {
     const entry = entries.get(link)
     if (entry && !changed && JSON.stringify(entry) === JSON.stringify(before.get(link))) continue
     panel.end()
@@ -140,7 +140,8 @@ document.onkeydown = (event) => {
   const all = [...(target.closest('#list, .rows')?.querySelectorAll<HTMLElement>('input, a, button') ?? [])]
   const next = step && all[all.indexOf(target) + step]
   if (key === 'Enter' && (ctrlKey || metaKey)) current?.go?.()
-  else if (key === 'Escape' && current?.stop?.()) {
+  else if (key === 'Enter' && target === search) links()[0]?.click()
+  else if (key === 'Escape' && target !== search && current?.stop?.()) {
   } else if (key === '/' && !target.matches('input, textarea, select')) {
     turn('list')
     search.focus()

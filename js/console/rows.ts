@@ -15,6 +15,9 @@ export function rows<T extends object>(label: string, cells: (item: T) => Child[
   const made = new WeakMap<T, HTMLElement>()
   let items: readonly T[] = []
   let following = true
+  // Known, and not asked for at each turn: that would have the page laid out anew.
+  let view = 0
+  let top = 0
   let current: HTMLElement | undefined
   const list = h('ol')
   const element = h('div.rows', { tabIndex: 0, role: 'region', 'aria-label': label }, list)
@@ -30,10 +33,11 @@ export function rows<T extends object>(label: string, cells: (item: T) => Child[
     return row
   }
   const render = () => {
-    list.style.height = `${items.length * HEIGHT}px`
-    if (following) element.scrollTop = 1e9
-    const first = Math.max(0, Math.floor(element.scrollTop / HEIGHT) - 9)
-    const shown = items.slice(first, first + element.clientHeight / HEIGHT + 18).map((item) => made.get(item) ?? make(item))
+    const height = items.length * HEIGHT
+    if (following) top = Math.max(0, height - view)
+    const first = Math.max(0, Math.floor(top / HEIGHT) - 9)
+    const shown = items.slice(first, first + view / HEIGHT + 18).map((item) => made.get(item) ?? make(item))
+    list.style.height = `${height}px`
     list.style.paddingTop = `${first * HEIGHT}px`
     // Those that stay are not moved: one of them may have the focus.
     for (const row of [...list.children]) if (!shown.includes(row as HTMLElement)) row.remove()
@@ -42,12 +46,20 @@ export function rows<T extends object>(label: string, cells: (item: T) => Child[
       row.setAttribute('aria-setsize', `${items.length}`)
       if (list.children[i] !== row) list.insertBefore(row, list.children[i] ?? null)
     })
+    if (following) element.scrollTop = top
   }
   element.onscroll = () => {
-    following = element.scrollTop + element.clientHeight > element.scrollHeight - HEIGHT
+    if (Math.abs(top - element.scrollTop) < 1) return
+    top = element.scrollTop
+    following = top + view > (items.length - 1) * HEIGHT
     render()
   }
-  new ResizeObserver(render).observe(element)
+  new ResizeObserver(([entry]) => {
+    view = entry!.contentRect.height
+    render()
+    // One that was away is at its beginning.
+    element.scrollTop = top
+  }).observe(element)
   return {
     element,
     show(some) {

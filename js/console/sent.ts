@@ -4,7 +4,7 @@ import { heap } from './answer.js'
 import type { App, Panel } from './app.js'
 import type { Entry } from './contract.js'
 import { announce, button, clock, h } from './dom.js'
-import { attempt, editor } from './editor.js'
+import { attempt, editor, Unfit } from './editor.js'
 import { article, shown, types } from './look.js'
 
 /** Counts from the beginning, also before anybody looks. */
@@ -23,7 +23,7 @@ export function askPanel(app: App, entry: Entry): Panel {
   const { name, about } = entry
   const { payload, result } = about
   const answer = editor(app.schemas, result ?? {}, 'Answer', result == null ? false : undefined)
-  const status = h('input.short', { value: 403, inputMode: 'numeric' })
+  const status = h('input.short', { type: 'number', min: 100, max: 599, value: 403 })
   const message = h('input', { value: 'refused' })
   const problem = h('p.error', { role: 'alert' })
   const waiting = h('ol.asked', { 'aria-label': 'waiting calls' })
@@ -53,7 +53,10 @@ export function askPanel(app: App, entry: Entry): Panel {
         shown(payload, 'payload'),
         settle('Answer', () => resolve(answer.take() ?? null), '.main'),
         ' ',
-        settle('Refuse', () => reject({ status: status.value, payload: { message: message.value, code: 'refused' } }), ''),
+        settle('Refuse', () => {
+            if (!status.reportValidity()) throw new Unfit('no such status')
+            reject({ status: status.value, payload: { message: message.value, code: 'refused' } })
+          }, ''),
       )
       calls.push(payload)
       waiting.append(row)

@@ -117,7 +117,7 @@ describe('a request as code', () => {
 
   test('in Python, whose constants are others', () => {
     expect(python(asked)).toContain('print(await socket.call("math/sum", {"a":[True,None,"null \\"true\\""]}))')
-    expect(python({ ...asked, payload: undefined, headers: { a: true }, timeout: 5 })).toContain('socket.call("math/sum", timeout=5, headers={"a":True})')
+    expect(python({ ...asked, payload: undefined, headers: { a: true }, timeout: 5 })).toContain('socket.call("math/sum", headers={"a":True}, timeout=5)')
     expect(python({ ...asked, kind: 'stream' })).toContain('async with socket.stream("math/sum", ')
     expect(python({ ...asked, kind: 'topic', payload: undefined })).toContain('async with socket.subscribe("math/sum") as many:')
   })
