@@ -3,7 +3,7 @@
  * lost. Whatever changes its structure has it drawn anew.
  */
 
-import { button, fill, h, json, newId } from './dom.js'
+import { button, fill, h, json, newId, type Child } from './dom.js'
 import { bounds, notation } from './notation.js'
 import { isObject, like, type Schema, type Schemas } from './schema.js'
 
@@ -81,15 +81,23 @@ export function field({ schemas, changed }: Around, schema: Schema | undefined, 
     const grouped = /object|array/.test(shape)
     const error = h('p.error', { id: `${id}e` })
     const named = { id, 'aria-describedby': `${id}h ${id}e` }
-    const tick: HTMLInputElement | false =
-      !!optional && h('input', { type: 'checkbox', id: `${id}t`, checked: value !== undefined, 'aria-label': `send ${name}`, oninput: () => redraw((tick as HTMLInputElement).checked ? schemas.sample(schema) : undefined) })
+    const sent = value !== undefined
+    const turn = ({ target }: any) => redraw(target.checked ? schemas.sample(schema) : undefined)
+    const tick = !!optional && h('input', { type: 'checkbox', id: `${id}t`, checked: sent, 'aria-label': `send ${name}`, oninput: turn })
     const select = (words: string[], chosen: number, pick: (i: number) => void): HTMLSelectElement => {
       const own = h('select', { ...named, oninput: () => pick(own.selectedIndex) }, words.map((word) => h('option', word)))
       own.selectedIndex = chosen
       return own
     }
     /** The parts of a list, or members with names of their own; the first so many are always there. */
-    const items = (holder: any, pairs: [string | number, unknown][], of: (i: number) => Schema | undefined, fixed: number, word: string, rename?: (old: any, key: string) => any) => [
+    const items = (
+      holder: any,
+      pairs: [string | number, unknown][],
+      of: (i: number) => Schema | undefined,
+      fixed: number,
+      word: string,
+      rename?: (old: any, key: string) => string,
+    ) => [
       h(
         'div.members',
         pairs.map(([key, one], i) => {
@@ -100,7 +108,7 @@ export function field({ schemas, changed }: Around, schema: Schema | undefined, 
             else holder.splice(key, 1)
             chosen.clear()
             redraw(holder)
-            find(`${id}a`)!.focus()
+            find(`${id}a`)?.focus()
           }
           return h(
             'div.item',
@@ -113,13 +121,15 @@ export function field({ schemas, changed }: Around, schema: Schema | undefined, 
       word &&
         button(word, () => {
           const { length } = pairs
-          put(holder, rename ? `key${length + 1}` : length, schemas.sample(of(length)))
+          let n = length
+          while (rename && Object.hasOwn(holder, `key${++n}`));
+          put(holder, rename ? `key${n}` : n, schemas.sample(of(length)))
           redraw(holder)
           find(`${id}a`)!.previousElementSibling!.lastElementChild!.querySelector<HTMLElement>('input, select, textarea')!.focus()
         }, { id: `${id}a` }),
     ]
 
-    const inside = (): Node | (Node | string)[] | any => {
+    const inside = (): Child => {
       if (shape === 'union') {
         const branches = schemas.branches(plain)
         const key = `${path} ${level}`
@@ -219,7 +229,7 @@ export function field({ schemas, changed }: Around, schema: Schema | undefined, 
     }
     // Before what is inside: what is in its place is told of.
     places.set(path, { error, mark })
-    const body = value !== undefined && h('div', inside())
+    const body = sent && h('div', inside())
     return h(
       grouped ? 'fieldset.field' : 'div.field',
       h(

@@ -22,7 +22,8 @@ export function notation(schemas: Schemas, schema: Schema | undefined, short?: b
     if (shape !== 'object') return (short && format) || (shape === 'number' ? type : shape)
     const deeper = `${indent}  `
     const line = (name: string, inner: Schema | undefined) => `${deeper}${name}: ${write(inner, deeper)}${comment(schemas.plain(inner))}\n`
-    const lines = Object.entries<Schema>(properties).map(([name, inner]) => line((/^[\w$]+$/.test(name) ? name : JSON.stringify(name)) + (required.includes(name) ? '' : '?'), inner))
+    const key = (name: string) => (/^[\w$]+$/.test(name) ? name : JSON.stringify(name)) + (required.includes(name) ? '' : '?')
+    const lines = Object.entries<Schema>(properties).map(([name, inner]) => line(key(name), inner))
     if (others || (!lines[0] && others !== false)) lines.push(line('[key: string]', others))
     return lines[0] ? `{\n${lines.join('')}${indent}}` : '{}'
   }
