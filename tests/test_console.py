@@ -11,8 +11,8 @@ import pytest
 
 from fastapi_observable_socket.console import page, policy
 
-RAW = 74_000
-COMPRESSED = 29_500
+RAW = 60_000
+COMPRESSED = 20_000
 
 
 @pytest.fixture(name="html", scope="module")

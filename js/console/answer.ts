@@ -1,10 +1,9 @@
 /** What came of a request, while it comes: status, times, progress, items, payload. */
 
 import { ResponseError } from '../src/errors.js'
-import { announce, clock, copier, fill, h, json, ms, perFrame, type Child } from './dom.js'
-import type { Detail } from './editor.js'
+import { announce, clock, fill, h, ms, nowAndThen } from './dom.js'
 import { shown } from './look.js'
-import { Rows } from './rows.js'
+import { rows } from './rows.js'
 import { isObject } from './schema.js'
 
 /** Of more, the last are kept. */
@@ -16,152 +15,124 @@ interface Came {
   note?: string
 }
 
-export const line = (value: unknown): string => (JSON.stringify(value) ?? '').slice(0, 400)
+const line = (value: unknown): string => (JSON.stringify(value) ?? '').slice(0, 400)
 
 /** Items, events, whatever comes one after the other. */
-export class Heap {
-  readonly element: HTMLElement
-  count = 0
-  #kept: Came[] = []
-  readonly #rows: Rows<Came>
-  readonly #detail = h('div')
-  readonly #show = perFrame(() => this.#rows.show(this.#kept, this.count - this.#kept.length))
-
-  constructor(name: string) {
-    const row = ({ at, value, note }: Came) => [h('time', clock(at)), note ? h('span.warn', note) : h('code', line(value))]
-    this.#rows = new Rows(name, row, ({ value, note }) => fill(this.#detail, shown(note ?? value, `one of the ${name}`)))
-    this.element = h('div.heap', this.#rows.element, this.#detail)
-    this.clear()
+export function heap(name: string) {
+  let kept: Came[] = []
+  const detail = h('div')
+  const list = rows<Came>(
+    name,
+    ({ at, value, note }) => [h('time', clock(at)), h('code', note ?? line(value))],
+    ({ value, note }) => fill(detail, shown(note ?? value, `one of the ${name}`)),
+  )
+  const show = nowAndThen(() => list.show(kept))
+  const self = {
+    element: h('div.heap', { hidden: true }, list.element, detail),
+    count: 0,
+    push(value: unknown, note?: string) {
+      self.count++
+      kept.push({ at: Date.now(), value, note })
+      if (kept.length > KEPT) kept.shift()
+      self.element.hidden = false
+      show()
+    },
+    clear() {
+      self.count = 0
+      kept = []
+      self.element.hidden = true
+      fill(detail)
+    },
   }
-
-  push(value: unknown, note?: string): void {
-    this.count++
-    this.#kept.push({ at: Date.now(), value, note })
-    // In big steps: to move thousands for each new one would be slow.
-    if (this.#kept.length > KEPT * 1.2) this.#kept = this.#kept.slice(-KEPT)
-    this.element.hidden = false
-    this.#show()
-  }
-
-  clear(): void {
-    this.count = 0
-    this.#kept = []
-    this.element.hidden = true
-    this.#rows.refresh([], 0)
-    fill(this.#detail)
-  }
+  return self
 }
 
-export class Outcome {
-  readonly element: HTMLElement
-  readonly #heap: Heap
-  readonly #status = h('p.outcome')
-  readonly #progress = h('p.progress')
-  readonly #payload = h('div')
-  #began = 0
-  #first?: number
-  #word = ''
-  #steps = 0
-  #last: unknown
-  #gaps = 0
-  readonly #tick = perFrame(() => {
-    if (!this.#word) return
-    this.#say(this.#word, 'running')
-    this.#tick()
+export type Outcome = ReturnType<typeof outcome>
+
+/** `many` is what comes one by one, if anything does. */
+export function outcome(title: string, many = 'items') {
+  const items = heap(many)
+  const line1 = h('p.outcome')
+  const steps = h('p.progress')
+  const body = h('div')
+  const element = h('section', { 'aria-label': title, hidden: true }, h('h3', title), line1, steps, body, items.element)
+  let began = 0
+  let first: number | undefined
+  let word = ''
+  let done = 0
+  let gaps = 0
+
+  const tick = nowAndThen(() => {
+    if (!word) return
+    say(word, '')
+    tick()
   })
-
-  /** `many` is what comes one by one, if anything does. */
-  constructor(
-    private readonly title: string,
-    private readonly many = 'items',
-  ) {
-    this.#heap = new Heap(many)
-    this.element = h('section', { 'aria-label': title, hidden: true }, h('h3', title), this.#status, this.#progress, this.#payload, this.#heap.element)
+  const say = (what: string, looks: string) => {
+    const fact = (name: string, value: string | number, before = '', after = '') => h('span', before, h('b', { 'data-fact': name }, value), after)
+    fill(
+      line1,
+      h(`span.status${looks}`, what),
+      first !== undefined && fact('first', ms(first), 'first after '),
+      fact('end', ms(performance.now() - began), word ? '' : 'end after '),
+      items.count > gaps && fact('count', items.count - gaps, '', ` ${many}`),
+      gaps > 0 && fact('gaps', gaps, 'gaps: '),
+    )
   }
-
-  begin(): void {
-    this.#began = performance.now()
-    this.#first = undefined
-    this.#steps = this.#gaps = 0
-    this.#heap.clear()
-    this.element.hidden = false
-    fill(this.#payload)
-    this.going('…')
+  const end = (what: string, looks: string, message = '') => {
+    word = ''
+    say(what, looks)
+    if (message) body.prepend(h('p.error', message))
+    announce(`${title}: ${what} ${message}`)
   }
-
-  /** What it is doing until something else is said. */
-  going(word: string): void {
-    this.#word = word
-    this.#tick()
+  const self = {
+    element,
+    begin() {
+      began = performance.now()
+      first = undefined
+      done = gaps = 0
+      items.clear()
+      fill(body)
+      fill(steps)
+      element.hidden = false
+      self.going('…')
+    },
+    /** What it is doing until something else is said. */
+    going(what: string) {
+      word = what
+      tick()
+    },
+    first() {
+      first ??= performance.now() - began
+    },
+    progress(value: unknown) {
+      self.first()
+      fill(steps, `progress (${++done}) ${line(value)}`)
+    },
+    item(item: unknown) {
+      self.first()
+      items.push(item)
+    },
+    gap(text: string) {
+      gaps++
+      items.push(undefined, text)
+      announce(text)
+    },
+    value(title: string, value: unknown) {
+      fill(body, h('h4', title), shown(value, title))
+    },
+    end(status: number, payload: unknown, { $seq, ...headers }: Record<string, unknown> = {}) {
+      self.first()
+      self.value(items.count ? 'result' : 'payload', payload)
+      if (Object.keys(headers)[0]) body.append(h('h4', 'headers'), shown(headers, 'headers'))
+      end(`${status}`, status < 300 ? '.good' : '.bad', status >= 300 && isObject(payload) ? `${payload.message ?? ''}` : '')
+    },
+    /** There was no answer, or it was not waited for. */
+    fail(error: unknown) {
+      const { name, message } = error as Error
+      if (error instanceof ResponseError) self.end(error.status, error.payload, error.headers)
+      else if (name === 'AbortError') end(many === 'events' ? 'left' : 'cancelled', '')
+      else end('no answer', '.bad', message)
+    },
   }
-
-  first(): void {
-    this.#first ??= performance.now() - this.#began
-  }
-
-  progress(value: unknown): void {
-    this.first()
-    this.#steps++
-    this.#last = value
-  }
-
-  item(item: unknown): void {
-    this.first()
-    this.#heap.push(item)
-  }
-
-  gap(text: string): void {
-    this.#gaps++
-    this.#heap.push(undefined, text)
-    announce(text)
-  }
-
-  value(title: string, value: unknown): void {
-    fill(this.#payload, h('div.bar', h('span.title', title), copier('Copy', () => json(value))), shown(value, title))
-  }
-
-  end(status: number, payload: unknown, { $seq, ...headers }: Record<string, unknown> = {}): void {
-    this.first()
-    const message = status >= 300 && isObject(payload) ? join(payload.message, payload.code) : ''
-    this.#end(`${status}`, status < 300 ? 'good' : 'bad', message)
-    this.value(this.#heap.count ? 'result' : 'payload', payload)
-    this.#payload.prepend(h('p.error', message))
-    if (Object.keys(headers).length) this.#payload.append(h('h4', 'headers'), shown(headers, 'headers'))
-  }
-
-  /** There was no answer, or it was not waited for. */
-  fail(error: unknown): void {
-    if (error instanceof ResponseError) return this.end(error.status, error.payload, error.headers)
-    const { name, message } = error as Error
-    if (name === 'AbortError') return this.#end(this.many === 'events' ? 'left' : 'cancelled', '')
-    this.#end('no answer', 'bad', message)
-    fill(this.#payload, h('p.error', message))
-  }
-
-  #end(word: string, state: string, message = ''): void {
-    this.#word = ''
-    this.#say(word, state)
-    announce(`${this.title}: ${word} ${message}`)
-  }
-
-  #say(word: string, state: string): void {
-    const took = performance.now() - this.#began
-    const fact = (name: string, value: string | number, before: string, after = '') => h('span', before, h('b', { 'data-fact': name }, value), after)
-    const facts: Child[] = [
-      this.#first !== undefined && fact('first', ms(this.#first), 'first answer after '),
-      fact('end', ms(took), state === 'running' ? 'running for ' : 'end after '),
-      this.#heap.count > this.#gaps && fact('count', this.#heap.count - this.#gaps, '', ` ${this.many}`),
-      this.#gaps > 0 && fact('gaps', this.#gaps, 'gaps: '),
-    ]
-    fill(this.#status, h('span.status', { 'data-state': state }, word), facts)
-    fill(this.#progress, this.#steps > 0 && [h('b', `progress (${this.#steps}) `), h('code', line(this.#last))])
-  }
-}
-
-const join = (...words: unknown[]) => words.filter((word) => typeof word === 'string').join(' · ')
-
-/** The list of what does not fit, where the server gave one. */
-export function detailsOf(payload: unknown): Detail[] {
-  const detail = isObject(payload) ? payload.detail : undefined
-  return Array.isArray(detail) ? detail.filter((one) => Array.isArray(one?.loc)) : []
+  return self
 }

@@ -11,7 +11,7 @@ export interface App {
   contract: Contract
   schemas: Schemas
   /** Something goes on there, or waits there: a few characters in the list; '' for nothing. */
-  mark(entry: Entry, text: string): void
+  mark(entry: Entry, text: string | number): void
 }
 
 /** One entry, as one works with it. It lives on while another is looked at. */

@@ -1,62 +1,49 @@
-/** The connection, as one sees it and sets its token. */
+/** The connection, as one sees it and sets its token, and all that goes through it. */
 
+import type { WebSocketLike } from '../src/line.js'
 import { ObservableSocket } from '../src/socket.js'
 import { topics } from '../src/topics.js'
-import { by, set, stored } from './dom.js'
-import type { Direction } from './log.js'
-import { tapped } from './tap.js'
+import { by } from './dom.js'
+import type { Heard } from './log.js'
 
-export type Any = ObservableSocket<any, any, any, any>
+const WORDS: Record<string, string> = { connecting: 'connecting …', open: 'connected', waiting: 'lost, coming back' }
 
-const WORDS = { idle: 'not connected', connecting: 'connecting …', open: 'connected', waiting: 'lost, coming back', closed: 'closed' }
-
-export function connect(url: string, heard: (direction: Direction, text: string) => void): Any {
-  let token = stored('token')
-  let why = ''
-  const socket: Any = new ObservableSocket(url, {
-    auth: () => token || undefined,
-    topics,
-    WebSocket: tapped(heard),
-  })
+export function connect(url: string, heard: Heard): ObservableSocket<any, any, any, any> {
+  class Tapped extends WebSocket {
+    constructor(url: string) {
+      super(url)
+      // Before the client's own, so that the frame stands above what the client says to it.
+      this.addEventListener('message', ({ data }) => heard('in', `${data}`))
+      this.addEventListener('open', () => heard('note', `connected to ${url}`))
+    }
+    override send(data: string): void {
+      heard('out', data)
+      super.send(data)
+    }
+  }
+  const token = by<HTMLInputElement>('token')
   const state = by('state')
-  const toggle = by<HTMLButtonElement>('toggle')
-  const dialog = by<HTMLDialogElement>('settings')
-  const field = by<HTMLInputElement>('token')
-  const keep = by<HTMLInputElement>('keep')
-
+  const toggle = by('toggle')
+  let why = ''
+  const socket: ObservableSocket<any, any, any, any> = new ObservableSocket(url, {
+    auth: () => token.value || undefined,
+    topics,
+    WebSocket: Tapped as new (url: string) => WebSocketLike,
+  })
+  const on = () => /^(open|connecting)$/.test(socket.state)
   const look = () => {
-    const { state: now } = socket
-    set(state, 'data-state', now)
-    state.textContent = `${WORDS[now]}${now === 'open' || now === 'connecting' || !why ? '' : ` (${why})`}`
-    toggle.textContent = now === 'open' || now === 'connecting' ? 'Disconnect' : now === 'waiting' ? 'Try now' : 'Connect'
+    state.dataset.state = socket.state
+    state.textContent = `${WORDS[socket.state] ?? socket.state}${on() ? '' : why}`
+    toggle.textContent = on() ? 'Disconnect' : 'Connect'
   }
   socket.on('state', look)
-  socket.on('close', ({ code, reason, reconnects }) => {
-    why = [code, reason].filter(Boolean).join(': ')
-    heard('note', `closed with ${why}${reconnects ? ', and comes back' : ''}`)
+  socket.on('close', ({ code, reason }) => {
+    why = ` (${code}: ${reason})`
+    heard('note', `closed with ${code}: ${reason}`)
     look()
   })
-  socket.on('error', (error) => heard('note', `${(error as Error)?.message ?? error}`))
-  toggle.addEventListener('click', () => {
-    if (toggle.textContent === 'Disconnect') socket.close(1000, 'disconnected by hand')
-    else socket.reconnect()
-  })
-  look()
-
-  by('open-settings').addEventListener('click', () => {
-    field.value = token
-    keep.checked = !!stored('token')
-    dialog.showModal()
-  })
-  by('settings-form').addEventListener('submit', (event) => {
-    event.preventDefault()
-    stored('token', keep.checked ? field.value : '')
-    dialog.close()
-    if (token !== field.value) {
-      token = field.value
-      socket.reconnect()
-    }
-  })
-  by('settings-cancel').addEventListener('click', () => dialog.close())
+  socket.on('error', (error) => heard('note', `${error}`))
+  toggle.onclick = () => (on() ? socket.close() : socket.reconnect())
+  token.onchange = () => socket.reconnect()
   return socket
 }

@@ -55,34 +55,35 @@ export interface Contract {
   definitions?: Definitions
 }
 
-export type Kind = 'call' | 'stream' | 'topic' | 'push' | 'ask'
-
-export const KINDS: Record<Kind, string> = {
-  call: 'call',
-  stream: 'stream',
-  topic: 'topic',
-  push: 'push',
-  ask: 'server call',
-}
+/** The kinds, as people are told of them. */
+export type Kind = 'call' | 'stream' | 'topic' | 'push' | 'server call'
 
 export interface Entry {
   kind: Kind
   name: string
   /** The part of the address behind `#/`. */
   link: string
+  /** The headings that it stands under. */
+  groups: string[]
   about: Route & Topic & Sent
 }
 
-const PLACES = { route: 'routes', topic: 'topics', push: 'pushes', call: 'calls' } as const
+type Part = 'routes' | 'topics' | 'pushes' | 'calls'
+const PLACES: [string, Part, Kind, string?][] = [
+  ['route', 'routes', 'call'],
+  ['topic', 'topics', 'topic'],
+  ['push', 'pushes', 'push'],
+  ['call', 'calls', 'server call', 'server calls'],
+]
 
 /** Everything that can be looked at, by its link. */
 export function entriesOf(contract: Contract): Map<string, Entry> {
   const entries = new Map<string, Entry>()
-  for (const [place, member] of Object.entries(PLACES)) {
+  for (const [place, member, kind, group = member] of PLACES) {
     for (const [name, about] of Object.entries<Entry['about']>(contract[member] ?? {})) {
-      const kind = place === 'route' ? (about.kind === 'stream' ? 'stream' : 'call') : place === 'call' ? 'ask' : place
       const link = `${place}/${encodeURIComponent(name)}`
-      entries.set(link, { kind: kind as Kind, name, link, about })
+      const tags = kind === 'call' && about.tags?.[0] && about.tags
+      entries.set(link, { kind: about.kind === 'stream' ? 'stream' : kind, name, link, about, groups: tags || [group] })
     }
   }
   return entries
@@ -91,23 +92,17 @@ export function entriesOf(contract: Contract): Map<string, Entry> {
 /** Whether every word is found in it somewhere. */
 export function matches({ kind, name, about }: Entry, words: string): boolean {
   const { summary, tags, deprecated } = about
-  const text = [name, KINDS[kind], summary, ...(tags ?? []), deprecated && 'deprecated'].join(' ').toLowerCase()
+  const text = [name, kind, summary, tags, deprecated && 'deprecated'].join(' ').toLowerCase()
   return words.toLowerCase().split(/\s+/).every((word) => text.includes(word))
 }
 
-/** The entries in the order in which they are shown, under their headings. */
-export function grouped(entries: Iterable<Entry>): [string, Entry[]][] {
+/** The entries in the order in which they are shown, under their headings: tags first. */
+export function grouped(entries: Iterable<Entry>): Map<string, Entry[]> {
   const groups = new Map<string, Entry[]>()
-  const add = (title: string, entry: Entry) => {
-    if (!groups.get(title)?.push(entry)) groups.set(title, [entry])
-  }
   const all = [...entries]
-  const routes = all.filter(({ kind }) => kind === 'call' || kind === 'stream')
-  const tags = [...new Set(routes.flatMap(({ about }) => about.tags ?? []))]
-  for (const tag of tags) for (const entry of routes) if (entry.about.tags?.includes(tag)) add(tag, entry)
-  for (const entry of routes) if (!entry.about.tags?.length) add(tags.length ? 'other routes' : 'routes', entry)
-  for (const entry of all) if (entry.kind === 'topic') add('topics', entry)
-  for (const entry of all) if (entry.kind === 'push') add('pushes', entry)
-  for (const entry of all) if (entry.kind === 'ask') add('server calls', entry)
-  return [...groups]
+  for (const tagged of [true, false])
+    for (const entry of all)
+      if ((entry.groups === entry.about.tags) === tagged)
+        for (const group of entry.groups) groups.set(group, [...(groups.get(group) ?? []), entry])
+  return groups
 }

@@ -1,6 +1,6 @@
 /** A value to be sent: as a form and as JSON, which follow each other. What is typed is never thrown away. */
 
-import { fill, h, json, newId, quiet, set } from './dom.js'
+import { button, fill, h, json, newId } from './dom.js'
 import { field, type Field, type Loc } from './fields.js'
 import type { Schema, Schemas } from './schema.js'
 
@@ -10,131 +10,122 @@ export interface Detail {
   msg: string
 }
 
-/** Characters of JSON beyond which a form would be of no use. */
-const LARGE = 20_000
+export interface Editor {
+  element: HTMLElement
+  /** As JSON; also one that is none yet. */
+  text: string
+  /** The last that was JSON. */
+  readonly value: unknown
+  /** What is to be sent; undefined for nothing. Throws Unfit where it is no JSON. */
+  take(): unknown
+  /** Shows the errors at their fields; returns those that have none here. */
+  tell(details: Detail[]): Detail[]
+  clear(): void
+}
 
 /** What was typed cannot be sent. */
 export class Unfit extends Error {}
 
+/** Tells people what is unfit. */
+export function attempt<T>(problem: HTMLElement, what: () => T): T | undefined {
+  problem.textContent = ''
+  try {
+    return what()
+  } catch (error) {
+    problem.textContent = (error as Error).message
+    if (!(error instanceof Unfit)) throw error
+  }
+}
+
 /** What was looked at last is what one wants to see next. */
 let asForm = true
 
-export class Editor {
-  readonly element: HTMLElement
-  readonly #id = newId()
-  readonly #area = h('textarea.mono.json', { id: this.#id, rows: 6, spellcheck: 'false', 'aria-describedby': `${this.#id}n`, input: () => this.#typed() })
-  readonly #form = h('fieldset.form')
-  readonly #note = h('p.error', { id: `${this.#id}n`, role: 'alert' })
-  readonly #json: HTMLElement
-  readonly #modes: HTMLInputElement[]
-  readonly #send: HTMLInputElement
-  readonly #body: HTMLElement
-  readonly #formless: boolean
-  #field?: Field
-  #value: unknown
-  /** Why the value is not what was typed. */
-  #problem = ''
+/** `sent` is whether it is sent, where that is for the user to say. */
+export function editor(schemas: Schemas, schema: Schema, label: string, sent?: boolean, changed = () => {}): Editor {
+  const formless = schemas.plain(schema).shape === 'any'
+  const name = newId()
+  const area = h('textarea.mono.json', { spellcheck: false, 'aria-label': `${label} as JSON`, oninput: () => typed() })
+  const form = h('fieldset.form', { 'aria-label': label })
+  const note = h('p.error', { role: 'alert' })
+  const body = h('div', form, area, note)
+  const send = h('input', { type: 'checkbox', checked: sent !== false, oninput: () => turn() })
+  const modes = [true, false].map((form) => h('input', { type: 'radio', name, oninput: () => turn((asForm = form)) }))
+  let shown: Field | undefined
+  let value: unknown
   /** The form shows an older value. */
-  #stale = true
+  let stale = true
 
-  /** `sent` is whether it is sent, where that is for the user to say. */
-  constructor(
-    private readonly schemas: Schemas,
-    private readonly schema: Schema,
-    private readonly label: string,
-    sent?: boolean,
-    private readonly changed = () => {},
-  ) {
-    this.#formless = schemas.plain(schema).shape === 'any'
-    const turn = (form: boolean) => () => this.#turn((asForm = form))
-    this.#modes = [true, false].map((form) => h('input', { type: 'radio', name: `${this.#id}m`, input: turn(form) }))
-    const modes = h('div.modes', { role: 'radiogroup', 'aria-label': `${label} as`, hidden: this.#formless }, ['Form', 'JSON'].map((word, i) => h('label', this.#modes[i], h('span', word))))
-    this.#send = h('input', { type: 'checkbox', checked: sent !== false, input: () => this.#turn() })
-    this.#json = h('div', h('label.unseen', { for: this.#id }, `${label} as JSON`), this.#area)
-    this.#body = h('div.body', this.#form, this.#json, this.#note)
-    const title = h('span.title', label)
-    const sample = quiet('Sample', () => this.set(schemas.sample(schema)))
-    this.element = h('div.editor', h('div.bar', sent === undefined ? title : h('label.tick', this.#send, title), modes, sample), this.#body)
-    set(this.#form, 'aria-label', label)
-    this.set(schemas.sample(schema))
-  }
-
-  /** What is to be sent; undefined for nothing. Throws Unfit where it is no JSON. */
-  take(): unknown {
-    if (!this.#send.checked) return
-    if (!this.#problem) return this.#value
-    this.#body.querySelector<HTMLElement>('[aria-invalid]')?.focus()
-    throw new Unfit(`${this.label}: ${this.#problem}`)
-  }
-
-  set(value: unknown): void {
-    this.text = json(value)
-  }
-
-  get text(): string {
-    return this.#area.value
-  }
-
-  /** Also one that is no JSON yet. */
-  set text(text: string) {
-    this.#area.value = text
-    this.#typed()
-    this.#turn()
-  }
-
-  /** Shows the errors at their fields; returns those that have none here. */
-  tell(details: Detail[]): Detail[] {
-    if (!this.#field || !this.#send.checked || this.#form.hidden) return details
-    const places = details.map(({ loc, msg }) => this.#field!.tell(loc, msg))
-    places[0]?.focus()
-    return []
-  }
-
-  clear(): void {
-    this.#field?.clear()
-  }
-
-  #typed(): void {
-    this.#stale = true
-    this.#follow(() => JSON.parse(this.#area.value))
-    set(this.#area, 'aria-invalid', this.#problem ? 'true' : null)
-  }
-
-  #follow(read: () => unknown): void {
-    this.#problem = ''
+  const follow = (read: () => unknown) => {
+    note.textContent = ''
     try {
-      this.#value = read()
+      value = read()
     } catch (error) {
-      this.#problem = `not valid JSON: ${(error as Error).message}`
+      note.textContent = `not valid JSON: ${(error as Error).message}`
     }
-    this.#note.textContent = this.#problem
-    this.changed()
+    area.setAttribute('aria-invalid', `${!!note.textContent}`)
+    changed()
   }
-
-  #turn(form = asForm): void {
-    form &&= !this.#formless
-    this.#modes[form ? 0 : 1]!.checked = true
-    this.#form.hidden = !form
-    this.#json.hidden = form
-    this.#body.hidden = !this.#send.checked
-    if (form && this.#stale) this.#show()
+  const typed = () => {
+    stale = true
+    follow(() => JSON.parse(area.value))
   }
-
-  #show(): void {
+  const turn = (asked = asForm) => {
+    const on = asked && !formless
+    modes[on ? 0 : 1]!.checked = true
+    form.hidden = !on
+    area.hidden = on
+    body.hidden = !send.checked
+    if (!on || !stale) return
     // From a text that is no JSON no form can be made, and one of an older value would overwrite it.
-    this.#form.disabled = !!this.#problem
-    if (this.#problem) return
-    this.#stale = false
-    this.#field = undefined
-    if (this.text.length > LARGE) return fill(this.#form, h('p.hint', 'Too large for a form: edit it as JSON.'))
+    form.disabled = !!note.textContent
+    if (form.disabled) return
+    stale = false
+    shown = undefined
+    if (area.value.length > 20_000) return fill(form, 'Too large for a form: edit it as JSON.')
     const changed = () =>
-      this.#follow(() => {
-        const value = this.#field!.get()
-        this.#area.value = json(value)
-        set(this.#area, 'aria-invalid', null)
+      follow(() => {
+        const value = shown!.get()
+        area.value = json(value)
         return value
       })
-    this.#field = field({ schemas: this.schemas, changed }, this.schema, this.label, this.#value, { bare: true })
-    fill(this.#form, this.#field.element)
+    shown = field({ schemas, changed }, schema, label, structuredClone(value))
+    fill(form, shown.element)
   }
+  const self: Editor = {
+    element: h(
+      'div.editor',
+      h(
+        'div.bar',
+        h('label', sent !== undefined && send, h('b', label)),
+        h('span.modes', { hidden: formless }, ['Form', 'JSON'].map((word, i) => h('label', modes[i], word))),
+        button('Sample', () => (self.text = json(schemas.sample(schema)))),
+      ),
+      body,
+    ),
+    get text() {
+      return area.value
+    },
+    set text(text) {
+      area.value = text
+      typed()
+      turn()
+    },
+    get value() {
+      return value
+    },
+    take() {
+      if (!send.checked) return
+      if (!note.textContent) return value
+      body.querySelector<HTMLElement>('[aria-invalid=true]')?.focus()
+      throw new Unfit(`${label}: ${note.textContent}`)
+    },
+    tell(details) {
+      if (!shown || !send.checked || form.hidden) return details
+      details.map(({ loc, msg }) => shown!.tell(loc, msg))[0]?.focus()
+      return []
+    },
+    clear: () => shown?.clear(),
+  }
+  self.text = json(schemas.sample(schema))
+  return self
 }

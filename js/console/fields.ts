@@ -1,17 +1,17 @@
 /**
- * A form for any schema. A field holds a value, shows it, and hands it out as it came until somebody changes it: what
- * does not fit is shown and not lost.
+ * A form for any schema. It shows a value and changes it in place, member by member: what does not fit is shown and not
+ * lost. Whatever changes its structure has it drawn anew.
  */
 
-import { h, join, json, newId, quiet, set } from './dom.js'
-import { bounds, short } from './notation.js'
-import { isObject, like, type Members, type Plain, type Schema, type Schemas } from './schema.js'
+import { button, fill, h, json, newId, type Child } from './dom.js'
+import { bounds, notation } from './notation.js'
+import { isObject, like, type Schema, type Schemas } from './schema.js'
 
 export type Loc = (string | number)[]
 
 export interface Field {
   element: HTMLElement
-  /** Undefined where it is left out. Throws where it cannot be taken. */
+  /** Throws where it cannot be taken. */
   get(): any
   /** Shows what is wrong at that place; returns what should have the focus. */
   tell(loc: Loc, message: string): HTMLElement
@@ -23,241 +23,247 @@ export interface Around {
   changed(): void
 }
 
-/** What a field is made of, inside of its frame. */
-interface Inner {
-  element: HTMLElement
-  /** What its label is for. */
-  control?: HTMLElement
-  get(): any
-  /** What is odd about it at the moment. */
-  doubt?(): string
-  fields?(): Field[]
-  child?(key: string | number): Field | undefined
+/** A text that is no JSON yet, in the place of a value. */
+class Raw {
+  constructor(readonly text: string) {}
+  toJSON(): unknown {
+    return JSON.parse(this.text)
+  }
 }
 
-export interface How {
-  required?: boolean
+/** How a field stands in another. */
+interface How {
   /** It may be left out: with a tick before its name. */
   optional?: boolean
+  required?: boolean
   /** Its name is said, and not shown: it stands beside it already. */
   bare?: boolean
+  /** So many unions have the same place. */
+  level?: number
 }
 
-export function field(around: Around, schema: Schema | undefined, name: string, value: unknown, how: How = {}): Field {
-  const { schemas, changed } = around
-  const plain = schemas.plain(schema)
-  const id = newId()
-  const grouped = /object|array/.test(plain.shape)
-  const note = [plain.description, bounds(plain)].filter(Boolean).join(' · ')
-  const error = h('p.error', { id: `${id}e` })
-  const body = h('div')
-  const tick = h('input', { type: 'checkbox', title: 'send it', 'aria-label': `send ${name}`, checked: value !== undefined })
-  const head = h(
-    `${grouped ? 'legend' : 'label'}.${how.bare ? 'unseen' : 'head'}`,
-    { for: grouped ? null : id },
-    how.optional && tick,
-    h('span.name', name),
-    h('small', ` ${short(schemas, plain)}`),
-    how.required && h('b.required', { title: 'required' }, '*', h('span.unseen', ' required')),
-  )
-  let inner: Inner | undefined
-  let control: HTMLElement = tick
+type Put = (value: unknown) => void
 
-  const mark = (message: string) => {
-    error.textContent = message
-    if (!grouped) set(control, 'aria-invalid', message ? 'true' : null)
-  }
-  const clear = () => {
-    mark(inner?.doubt?.() ?? '')
-    for (const one of inner?.fields?.() ?? []) one.clear()
-  }
-  const put = (value: unknown) => {
-    inner = value === undefined ? undefined : innerOf(around, plain, name, value)
-    control = inner?.control ?? inner?.element ?? tick
-    if (inner && !grouped) {
-      set(control, 'id', id)
-      set(control, 'aria-describedby', `${id}h ${id}e`)
-    }
-    body.replaceChildren(inner?.element ?? '')
-    clear()
-  }
-  tick.addEventListener('input', () => {
-    put(tick.checked ? schemas.sample(schema) : undefined)
-    changed()
-  })
-  body.addEventListener('input', ({ target }) => {
-    if (target !== control || grouped) return
-    mark(inner!.doubt?.() ?? '')
-    changed()
-  })
-  put(value)
-
-  const self: Field = {
-    element: h(grouped ? 'fieldset.field.group' : 'div.field', head, h('p.hint', { id: `${id}h` }, note), error, body),
-    get: () => inner?.get(),
-    tell(loc, message) {
-      const child = loc.length && inner?.child?.(loc[0]!)
-      if (child) return child.tell(loc.slice(1), message)
-      // Pydantic puts names of types and validators among the names of members.
-      if (loc.length > 1 && inner?.child) return self.tell(loc.slice(1), message)
-      mark(join(error.textContent, loc.length ? `${loc.join('.')}: ${message}` : message))
-      return control
-    },
-    clear,
-  }
-  return self
+/** Also one that is called `__proto__`. */
+const put = (holder: any, key: string | number, value: unknown) => {
+  if (value === undefined) delete holder[key]
+  else Object.defineProperty(holder, key, { value, writable: true, enumerable: true, configurable: true })
 }
 
-function innerOf(around: Around, plain: Plain, name: string, value: unknown): Inner {
-  const { shape } = plain
-  if (shape === 'union') return union(around, plain, name, value)
-  if (shape === 'object' && isObject(value)) return object(around, plain, value)
-  if (shape === 'array' && Array.isArray(value)) return array(around, plain, name, value)
-  if (shape === 'enum') return choice(plain.enum, value)
-  // A tick would not say what it stands for where the name is hidden, and looks like that of what may be left out.
-  if (shape === 'boolean') return choice([false, true], value)
-  return text(plain, value)
-}
+export function field({ schemas, changed }: Around, schema: Schema | undefined, name: string, tree: unknown): Field {
+  const prefix = newId()
+  const element = h('div')
+  /** By their keys from the root. */
+  const places = new Map<string, { error: HTMLElement; mark(message: string): HTMLElement }>()
+  /** Which branch was chosen where: its sample may fit another one, too. */
+  const chosen = new Map<string, number>()
+  let count = 0
+  const find = (id: string) => element.querySelector<HTMLElement>(`#${id}`)
 
-function choice(known: unknown[], value: unknown): Inner {
-  const words = known.map((one) => JSON.stringify(one))
-  // One that the schema does not know is kept, until another is chosen.
-  const all = words.includes(JSON.stringify(value)) ? known : [value, ...known]
-  const element = h('select', all.map((one) => h('option', typeof one === 'string' && one ? one : JSON.stringify(one))))
-  element.selectedIndex = all.findIndex((one) => JSON.stringify(one) === JSON.stringify(value))
-  return { element, get: () => all[element.selectedIndex] }
-}
-
-/** A string or a number as it is; whatever else, and what does not fit, as JSON. */
-function text({ shape, type, format, writeOnly }: Plain, value: unknown): Inner {
-  const own = typeof value === shape
-  const numeric = own && shape === 'number'
-  const shown = own ? `${value}` : json(value)
-  const fixed = /const|null/.test(shape)
-  const element = h(numeric || fixed || (own && format) ? 'input' : own ? 'textarea' : 'textarea.mono', {
-    type: numeric || !writeOnly ? 'text' : 'password',
-    rows: 1,
-    value: shown,
-    readOnly: fixed,
-    inputmode: numeric ? 'decimal' : null,
-    autocomplete: 'off',
-    spellcheck: 'false',
-  }) as HTMLInputElement
-  const get = () => {
-    const { value: now } = element
-    if (now === shown) return value
-    if (numeric) return now.trim() && Number.isFinite(+now) ? +now : now
-    return own ? now : JSON.parse(now)
+  const draw = () => {
+    const { id } = document.activeElement!
+    places.clear()
+    count = 0
+    fill(element, make(schema, name, tree, (value) => (tree = value), '', { bare: true }))
+    if (id) find(id)?.focus()
   }
-  const doubt = () => {
-    try {
-      const now = get()
-      if (!numeric) return ''
-      if (typeof now === 'string') return `no ${type}: it is sent as text`
-      return Number.isInteger(now) && !Number.isSafeInteger(now) ? 'too large to be exact in a browser' : ''
-    } catch (error) {
-      return `not valid JSON: ${(error as Error).message}`
-    }
-  }
-  return { element, get, doubt }
-}
 
-function union(around: Around, plain: Plain, name: string, value: unknown): Inner {
-  const { schemas, changed } = around
-  const branches = schemas.branches(plain)
-  const names = branches.map((branch) => short(schemas, branch))
-  const body = h('div.branch')
-  let inner: Field
-  const put = (value: unknown) => {
-    inner = field(around, branches[control.selectedIndex], name, value, { bare: true })
-    fill()
-  }
-  const fill = () => body.replaceChildren(schemas.plain(branches[control.selectedIndex]).shape === 'null' ? '' : inner.element)
-  const control = h('select', names.map((one) => h('option', one)))
-  const first = (fits: (branch: Schema) => boolean) => branches.findIndex(fits)
-  const found = first((branch) => schemas.fits(branch, value))
-  control.selectedIndex = Math.max(0, found < 0 ? first((branch) => like(schemas.plain(branch), value)) : found)
-  control.addEventListener('input', () => put(schemas.sample(branches[control.selectedIndex])))
-  put(value)
-  const known = branches.filter((branch) => schemas.plain(branch).shape !== 'null')
-  return {
-    element: h('div', control, body),
-    control,
-    get: () => inner.get(),
-    fields: () => [inner],
-    // Errors of the branches that were not meant are of no use, and those of the only one do not name it.
-    child: (key) => (known.length < 2 ? whole(inner, key) : called(schemas.plain(branches[control.selectedIndex]), key) ? inner : undefined),
-  }
-}
-
-/** A field that takes the place before it as well. */
-const whole = (inner: Field, key: string | number): Field => ({ ...inner, tell: (loc, message) => inner.tell([key, ...loc], message) })
-
-const WORDS: Record<string, string> = { string: 'str', integer: 'int', number: 'float', boolean: 'bool', array: 'list', object: 'dict' }
-
-/** Whether pydantic means this branch by what it wrote into the place of an error. */
-function called({ ref, title, type, properties = {} }: Plain, word: string | number): boolean {
-  const tags = Object.values<any>(properties).flatMap((one) => one?.const ?? one?.enum ?? [])
-  return [ref, ref?.replace(/-Input$/, ''), title, ...tags].includes(word) || `${word}`.includes(WORDS[type] ?? '\0')
-}
-
-function object(around: Around, plain: Plain, value: Members): Inner {
-  const { schemas } = around
-  const { properties, required = [], additionalProperties: others = !properties } = plain
-  const known = new Map<string, Field>()
-  for (const [key, schema] of Object.entries<Schema>(properties ?? {})) {
-    const must = required.includes(key)
-    const given = Object.hasOwn(value, key) ? value[key] : must ? schemas.sample(schema) : undefined
-    known.set(key, field(around, schema, key, given, { required: must, optional: !must }))
-  }
-  const rest = Object.entries(value).filter(([key]) => !known.has(key))
-  const pairs = others ? rows(around, () => others, '+ add a key', rest, 0, true) : undefined
-  // What the schema does not know is not shown, and goes along.
-  const unknown = pairs ? [] : rest
-  const also = unknown.length > 0 && h('p.hint', `also in the JSON: ${unknown.map(([key]) => key).join(', ')}`)
-  const entries = () => [...known, ...(pairs?.entries() ?? [])]
-  return {
-    element: h('div.members', [...known.values()].map((one) => one.element), also, pairs?.element),
-    get: () => Object.fromEntries([...entries().map(([key, one]) => [key, one.get()]), ...unknown].filter(([, one]) => one !== undefined)),
-    fields: () => entries().map(([, one]) => one),
-    child: (key) => entries().find(([name]) => name === `${key}`)?.[1],
-  }
-}
-
-function array(around: Around, { prefixItems, items }: Plain, name: string, value: unknown[]): Inner {
-  const schema = (i: number): Schema | undefined => prefixItems?.[i] ?? items
-  const fixed = prefixItems?.length ?? 0
-  const given = value.map((one): [string, unknown] => [`${name} item`, one])
-  const all = rows(around, schema, prefixItems && !items ? '' : '+ add one', given, fixed)
-  const fields = () => all.entries().map(([, one]) => one)
-  return { element: all.element, get: () => fields().map((one) => one.get()), fields, child: (key) => fields()[key as number] }
-}
-
-/** Rows that can be added and removed; keyed, they have names of their own. */
-function rows(around: Around, schema: (i: number) => Schema | undefined, word: string, given: [string, unknown][], fixed: number, keyed?: boolean) {
-  const { schemas, changed } = around
-  const list = h('div.members.counted')
-  const all: [HTMLInputElement, Field][] = []
-  const put = ([name, value]: [string, unknown]) => {
-    const key = h('input.key.mono', { value: name, 'aria-label': 'key', autocomplete: 'off', input: changed })
-    const inner = field(around, schema(all.length), keyed ? `value of ${name}` : name, value, { bare: true })
-    const row: (typeof all)[0] = [key, inner]
-    const remove = quiet('✕', () => {
-      all.splice(all.indexOf(row), 1)
-      element.remove()
-      adder.focus()
+  const make = (schema: Schema | undefined, name: string, value: unknown, set: Put, path: string, { optional, required, bare, level = 0 }: How): HTMLElement => {
+    const plain = schemas.plain(schema)
+    const { shape, type } = plain
+    // Before its parts: they do not change it.
+    const id = `${prefix}-${count++}`
+    const redraw = (value: unknown) => {
+      set(value)
+      draw()
       changed()
-    }, { 'aria-label': `remove ${name}` })
-    const element = h('div.item', keyed ? key : h('small'), inner.element, all.length >= fixed && remove)
-    all.push(row)
-    list.append(element)
-    return element
+    }
+    const grouped = /object|array/.test(shape)
+    const error = h('p.error', { id: `${id}e` })
+    const named = { id, 'aria-describedby': `${id}h ${id}e` }
+    const sent = value !== undefined
+    const turn = ({ target }: any) => redraw(target.checked ? schemas.sample(schema) : undefined)
+    const tick = !!optional && h('input', { type: 'checkbox', id: `${id}t`, checked: sent, 'aria-label': `send ${name}`, oninput: turn })
+    const select = (words: string[], chosen: number, pick: (i: number) => void): HTMLSelectElement => {
+      const own = h('select', { ...named, oninput: () => pick(own.selectedIndex) }, words.map((word) => h('option', word)))
+      own.selectedIndex = chosen
+      return own
+    }
+    /** The parts of a list, or members with names of their own; the first so many are always there. */
+    const items = (
+      holder: any,
+      pairs: [string | number, unknown][],
+      of: (i: number) => Schema | undefined,
+      fixed: number,
+      word: string,
+      rename?: (old: any, key: string) => string,
+    ) => [
+      h(
+        'div.members',
+        pairs.map(([key, one], i) => {
+          const inner = rename ? `value of ${key}` : `${name} item`
+          const label = h('input.key', { value: key, 'aria-label': 'key', oninput: () => (key = rename!(key, label.value)) })
+          const drop = () => {
+            if (rename) delete holder[key]
+            else holder.splice(key, 1)
+            chosen.clear()
+            redraw(holder)
+            find(`${id}a`)?.focus()
+          }
+          return h(
+            'div.item',
+            rename && label,
+            make(of(i), inner, one, (one) => put(holder, key, one), `${path}/${key}`, { bare: true }),
+            i >= fixed && button('✕', drop, { 'aria-label': `remove ${inner}` }),
+          )
+        }),
+      ),
+      word &&
+        button(word, () => {
+          const { length } = pairs
+          let n = length
+          while (rename && Object.hasOwn(holder, `key${++n}`));
+          put(holder, rename ? `key${n}` : n, schemas.sample(of(length)))
+          redraw(holder)
+          find(`${id}a`)!.previousElementSibling!.lastElementChild!.querySelector<HTMLElement>('input, select, textarea')!.focus()
+        }, { id: `${id}a` }),
+    ]
+
+    const inside = (): Child => {
+      if (shape === 'union') {
+        const branches = schemas.branches(plain)
+        const key = `${path} ${level}`
+        const i =
+          [chosen.get(key) ?? 0, ...branches.keys()].find((i) => schemas.fits(branches[i], value)) ??
+          Math.max(0, branches.findIndex((branch) => like(schemas.plain(branch), value)))
+        const body = schemas.plain(branches[i]).shape !== 'null' && h('div.branch')
+        control = select(branches.map((branch) => notation(schemas, branch, true)), i, (i) => {
+          chosen.set(key, i)
+          redraw(schemas.sample(branches[i]))
+        })
+        if (body) body.append(make(branches[i], name, value, set, path, { bare: true, level: level + 1 }))
+        return [control, body]
+      }
+      if (shape === 'object' && isObject(value) && !(value instanceof Raw)) {
+        const { properties = {}, required = [], additionalProperties: others = !plain.properties } = plain
+        const known = Object.entries<Schema>(properties).map(([key, schema]) => {
+          const must = required.includes(key)
+          if (must && !Object.hasOwn(value, key)) put(value, key, schemas.sample(schema))
+          return make(schema, key, Object.hasOwn(value, key) ? value[key] : undefined, (one) => put(value, key, one), `${path}/${key}`, { required: must, optional: !must })
+        })
+        const rest = Object.entries(value).filter(([key]) => !Object.hasOwn(properties, key))
+        const rename = (old: string, key: string) => {
+          const twice = Object.hasOwn(value, key)
+          mark(twice ? `${key} is there already` : '')
+          if (twice) return old
+          for (const [name, one] of Object.entries(value)) {
+            delete value[name]
+            put(value, name === old ? key : name, one)
+          }
+          changed()
+          return key
+        }
+        return [
+          h('div.members', known),
+          others
+            ? items(value, rest, () => others, 0, '+ add a key', rename)
+            : // What the schema does not know is not shown, and goes along.
+              rest[0] && h('p.hint', `also in the JSON: ${rest.map(([key]) => key).join(', ')}`),
+        ]
+      }
+      if (shape === 'array' && Array.isArray(value)) {
+        const { prefixItems = [], items: others } = plain
+        return items(value, [...value.entries()], (i) => prefixItems[i] ?? others, prefixItems.length, prefixItems[0] && !others ? '' : '+ add one')
+      }
+      // A tick would not say what it stands for where the name is hidden, and looks like that of what may be left out.
+      const known: unknown[] | undefined = plain.enum
+      if (known) {
+        const words = known.map((one) => JSON.stringify(one))
+        const own = JSON.stringify(value)
+        // One that the schema does not know is kept, until another is chosen.
+        const all = words.includes(own) ? known : [value, ...known]
+        return (control = select(all.map((one) => (one && typeof one === 'string' ? one : JSON.stringify(one))), Math.max(0, words.indexOf(own)), (i) => {
+          set(all[i])
+          changed()
+        }))
+      }
+      // A string or a number as it is; whatever else, and what does not fit, as JSON.
+      const own = /string|number/.test(shape) && typeof value === shape
+      const numeric = own && shape === 'number'
+      const area: HTMLInputElement | HTMLTextAreaElement = h(numeric || plain.writeOnly ? 'input' : own ? 'textarea' : 'textarea.mono', {
+        ...named,
+        ...(plain.writeOnly && { type: 'password' }),
+        rows: 1,
+        value: value instanceof Raw ? value.text : own ? `${value}` : json(value),
+        autocomplete: 'off',
+        spellcheck: false,
+        oninput() {
+          const text = area.value
+          let odd = ''
+          let next: unknown = text
+          if (numeric) {
+            if (text.trim() && Number.isFinite(+text)) next = +text
+            if (next === text) odd = `no ${type}: it is sent as text`
+            else if (Number.isInteger(next) && !Number.isSafeInteger(next)) odd = 'too large to be exact in a browser'
+          } else if (!own) {
+            try {
+              next = JSON.parse(text)
+            } catch (error) {
+              odd = `not valid JSON: ${(error as Error).message}`
+              next = new Raw(text)
+            }
+          }
+          set(next)
+          mark(odd)
+          changed()
+        },
+      }) as any
+      return (control = area)
+    }
+
+    let control: HTMLElement = tick || error
+    const mark = (message: string) => {
+      error.textContent = message
+      if (!grouped) control.setAttribute('aria-invalid', `${!!message}`)
+      return control
+    }
+    // Before what is inside: what is in its place is told of.
+    places.set(path, { error, mark })
+    const body = sent && h('div', inside())
+    return h(
+      grouped ? 'fieldset.field' : 'div.field',
+      h(
+        `${grouped ? 'legend' : 'label'}.${bare ? 'unseen' : 'head'}`,
+        { htmlFor: id },
+        tick,
+        h('b.name', name),
+        h('small', ` ${notation(schemas, schema, true)}`),
+        required && h('b.required', { title: 'required' }, '*'),
+      ),
+      h('p.hint', { id: `${id}h` }, [plain.description, bounds(plain)].filter(Boolean).join(' · ')),
+      error,
+      body,
+    )
   }
-  const adder = quiet(word, () => {
-    const name = keyed ? `key${all.length + 1}` : (given[0]?.[0] ?? 'item')
-    put([name, schemas.sample(schema(all.length))]).querySelector<HTMLElement>('input, select, textarea')?.focus()
-    changed()
-  }, { hidden: !word })
-  given.forEach(put)
-  return { element: h('div', list, adder), entries: () => all.map(([key, inner]): [string, Field] => [key.value, inner]) }
+  draw()
+
+  return {
+    element,
+    get: () => JSON.parse(JSON.stringify(tree)),
+    tell(loc, message) {
+      let path = ''
+      let rest: Loc = []
+      for (const key of loc) {
+        // Pydantic puts names of types and validators among the names of members.
+        if (places.has(`${path}/${key}`)) {
+          path += `/${key}`
+          rest = []
+        } else rest.push(key)
+      }
+      const { error, mark } = places.get(path)!
+      const place = rest[0] === undefined ? '' : `${rest.join('.')}: `
+      return mark(`${error.textContent ? `${error.textContent}; ` : ''}${place}${message}`)
+    },
+    clear: () => places.forEach(({ mark }) => mark('')),
+  }
 }

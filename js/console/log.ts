@@ -1,17 +1,16 @@
 /**
  * The frames that went over the wire, and what they are: data only, nothing of it is shown here.
  *
- * Tokens are not kept: what is saved or seen over a shoulder shows none.
+ * Tokens are not kept: what is seen over a shoulder shows none.
  */
 
+import { decode, type Frame } from '../src/wire.js'
 import { isObject } from './schema.js'
-import type { Frame } from '../src/wire.js'
 
 export type Direction = 'out' | 'in' | 'note'
+export type Heard = (direction: Direction, text: string) => void
 
 export interface Row {
-  /** Its number among all that there ever were. */
-  n: number
   at: number
   direction: Direction
   text: string
@@ -25,33 +24,27 @@ export interface Row {
   ms?: number
 }
 
-type What = Omit<Row, 'n' | 'at' | 'direction'>
-
-const LIMIT = 10_000
-const CHARACTERS = 32_000_000
-
-const KINDS: Record<string, string> = { $cancel: 'cancel', $ack: 'ack', $gap: 'gap', PING: 'ping', PONG: 'pong' }
-
 export class Log {
   rows: Row[] = []
   /** Rows that were dropped from the front, since the beginning. */
   dropped = 0
-  #count = 0
   #asked = new Map<unknown, { route: string; at: number }>()
   #characters = 0
 
   constructor(
-    private readonly limit = LIMIT,
-    private readonly characters = CHARACTERS,
+    private readonly limit = 10_000,
+    private readonly characters = 32_000_000,
   ) {}
 
-  add(direction: Direction, text: string, at: number): Row {
-    const what = direction === 'note' ? { kind: 'note', route: '', text, preview: text } : this.#read(direction, text, at)
-    const row = { n: this.#count++, at, direction, ...what }
+  add(direction: Direction, text: string, at: number): void {
+    const row: Row = { at, direction, text, preview: text.slice(0, 300), kind: 'note', route: '' }
+    if (direction !== 'note') this.#read(row)
     this.rows.push(row)
     this.#characters += row.text.length
-    while (this.rows.length > this.limit || (this.#characters > this.characters && this.rows.length > 1)) this.#drop()
-    return row
+    while (this.rows.length > this.limit || (this.#characters > this.characters && this.rows[1])) {
+      this.#characters -= this.rows.shift()!.text.length
+      this.dropped++
+    }
   }
 
   clear(): void {
@@ -60,37 +53,25 @@ export class Log {
     this.#characters = 0
   }
 
-  /** One JSON object in each line. */
-  get lines(): string {
-    return this.rows
-      .map(({ at, direction, text }) => {
-        const frame = direction === 'note' ? undefined : parsed(text)
-        return JSON.stringify({ at: new Date(at).toISOString(), direction, ...(frame === undefined ? { text } : { frame }) })
-      })
-      .join('\n')
-  }
-
-  #drop(): void {
-    this.#characters -= this.rows.shift()!.text.length
-    this.dropped++
-  }
-
-  #read(direction: Direction, text: string, at: number): What {
-    const found = parsed(text)
-    if (!isObject(found)) return { text, preview: text.slice(0, 300), kind: 'unreadable', route: '' }
-    const frame: Frame = found
-    const { uuid, headers } = frame
-    const status = typeof frame.status === 'number' ? frame.status : undefined
-    const route = typeof frame.route === 'string' ? frame.route : ''
-    const shown = masked(frame)
-    const preview = (JSON.stringify(shown.payload) ?? '').slice(0, 300)
-    const row: What = { text: shown === frame ? text : JSON.stringify(shown), preview, kind: kindOf(direction, frame, status, route), route }
+  #read(row: Row): void {
+    const { direction, at } = row
+    const frame = decode(row.text)
+    row.kind = 'unreadable'
+    if (!frame) return
+    const { uuid, headers, payload } = frame
+    const status = frame.status as number | undefined
+    const route = (row.route = `${frame.route ?? ''}`)
+    if (/^\$(hello|auth)$/.test(route) && isObject(payload) && payload.token) {
+      payload.token = '•••'
+      row.text = JSON.stringify(frame)
+    }
+    row.preview = (JSON.stringify(payload) ?? '').slice(0, 300)
+    row.kind = kindOf(direction, frame, status, route)
     if (status === undefined) {
-      if (direction === 'out' && route && !route.startsWith('$c') && route !== '$ack') this.#ask(uuid, route, at)
-      // A call of the server, and not one of a topic's events.
-      else if (row.kind === 'call') this.#ask(uuid, route, at)
-      else if (route === 'PONG') this.#asked.delete(uuid)
-      return row
+      // A request, also of the server. Those whose connection was lost have no answer.
+      if (/^(request|stream|call)$/.test(row.kind)) this.#asked.set(uuid, { route, at })
+      if (this.#asked.size > 5_000) this.#asked.delete(this.#asked.keys().next().value)
+      return
     }
     row.status = status
     const asked = this.#asked.get(uuid)
@@ -99,35 +80,13 @@ export class Log {
       row.ms = at - asked.at
     }
     if (status !== 402 || !isObject(headers)) this.#asked.delete(uuid)
-    return row
-  }
-
-  #ask(uuid: unknown, route: string, at: number): void {
-    this.#asked.set(uuid, { route, at })
-    // Those whose connection was lost have no answer.
-    if (this.#asked.size > 5_000) this.#asked.delete(this.#asked.keys().next().value)
-  }
-}
-
-export function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }
 
 function kindOf(direction: Direction, { uuid, headers }: Frame, status: number | undefined, route: string): string {
-  const own = Object.hasOwn(KINDS, route) && KINDS[route]
-  if (own) return own
-  if (status === 402) return typeof headers?.$seq === 'number' ? 'item' : 'progress'
+  if (/^(\$(cancel|ack|gap)|P[IO]NG)$/.test(route)) return route.replace('$', '').toLowerCase()
+  if (status === 402) return headers?.$seq === undefined ? 'progress' : 'item'
   if (status !== undefined) return status < 300 ? 'answer' : 'error'
-  if (direction === 'out') return headers?.$stream === true ? 'stream' : 'request'
+  if (direction === 'out') return headers?.$stream ? 'stream' : 'request'
   return uuid === '#' ? 'push' : uuid === `#${route}` ? 'event' : 'call'
-}
-
-function masked(frame: Frame): Frame {
-  const { route, payload } = frame
-  if (!/^\$(hello|auth)$/.test(`${route}`) || !isObject(payload) || !payload.token) return frame
-  return { ...frame, payload: { ...payload, token: '•••' } }
 }

@@ -2,31 +2,39 @@
 
 import type { App, Panel } from './app.js'
 import { connect } from './connection.js'
-import { entriesOf, type Contract, type Entry } from './contract.js'
+import { entriesOf, grouped, matches, type Contract, type Entry } from './contract.js'
 import { announce, button, by, fill, h } from './dom.js'
-import { keys } from './keys.js'
-import { list } from './list.js'
 import { logView } from './logview.js'
-import { prose } from './look.js'
+import { badge, prose } from './look.js'
 import { runPanel } from './run.js'
-import { Schemas } from './schema.js'
+import { schemasOf } from './schema.js'
 import { askPanel, pushPanel } from './sent.js'
-import { layout } from './layout.js'
 import { topicPanel } from './topic.js'
 
-const PANELS = { call: runPanel, stream: runPanel, topic: topicPanel, push: pushPanel, ask: askPanel }
+const PANELS = { call: runPanel, stream: runPanel, topic: topicPanel, push: pushPanel, 'server call': askPanel }
 
 // With the query: a socket may ask for something in it.
-const url = `${location.origin}${location.pathname}${location.search}`.replace(/^http/, 'ws')
+const url = location.origin.replace('http', 'ws') + location.pathname + location.search
 const source = `${location.pathname.replace(/\/+$/, '')}/contract.json${location.search}`
 
-const heard = logView()
-const socket = connect(url, heard)
-const listed = list()
 const main = by('main')
-const turn = layout()
-const app: App = { socket, url, contract: {}, schemas: new Schemas(), mark: ({ link }, text) => listed.mark(link, text) }
+const place = by('entries')
+const search = by<HTMLInputElement>('search')
+const heard = logView()
+const marks = new Map<string, string | number>()
 const panels = new Map<string, Panel>()
+const links = () => [...place.querySelectorAll('a')]
+const app: App = {
+  socket: connect(url, heard),
+  url,
+  contract: {},
+  schemas: schemasOf(),
+  mark({ link }, text) {
+    marks.set(link, text)
+    // An entry may stand under several tags.
+    for (const one of links()) if (one.hash === `#/${link}`) one.lastChild!.textContent = `${text}`
+  },
+}
 let entries = new Map<string, Entry>()
 let current: Panel | undefined
 
@@ -36,97 +44,117 @@ const panelOf = (entry: Entry): Panel => {
   return panel
 }
 
+/** On a narrow screen one part is seen at a time. */
+const turn = (part: string) => {
+  by<HTMLInputElement>(`turn-${part}`).checked = true
+}
+
+function list(): void {
+  const some = [...entries.values()].filter((entry) => matches(entry, search.value.trim()))
+  const line = ({ kind, name, link, about: { summary, deprecated } }: Entry) => {
+    const words = h('span', h('span.name', name), deprecated && h('small', ' deprecated'), h('br'), h('small', summary))
+    return h('li', h('a', { href: `#/${link}` }, badge(kind), words, h('b.mark', marks.get(link))))
+  }
+  fill(place, some[0] ? [...grouped(some)].map(([title, group]) => [h('h2', title), h('ul', group.map(line))]) : h('p.hint', 'Nothing is called so.'))
+  point()
+}
+
+function point(): void {
+  for (const one of links()) {
+    const own = one.hash === location.hash
+    one.ariaCurrent = own ? 'page' : null
+    if (own) one.scrollIntoView({ block: 'nearest' })
+  }
+}
+
 function visit(): void {
   const link = location.hash.slice(2)
   const entry = entries.get(link)
+  const { title = 'Socket', description } = app.contract
   current = entry && panelOf(entry)
-  document.title = [entry?.name, app.contract.title || 'Socket', 'console'].filter(Boolean).join(' · ')
-  listed.point(link)
-  if (!current) return fill(main, link && app.contract.hash ? gone(link) : welcome())
-  fill(main, current.element)
-  main.scrollTop = 0
-}
-
-function gone(link: string) {
-  let name = link
-  try {
-    name = decodeURIComponent(link)
-  } catch {}
-  return h('article', h('h2', { tabindex: -1 }, 'Not here'), h('p', `This socket has no ${name}.`))
-}
-
-function welcome() {
-  const { title, description, version } = app.contract
-  const all = [...entries.values()]
-  const count = (what: string, ...kinds: string[]) => {
-    const n = all.filter(({ kind }) => kinds.includes(kind)).length
-    return n > 0 && h('li', h('b', n), ` ${what}${n === 1 ? '' : what.endsWith('sh') ? 'es' : 's'}`)
-  }
-  return h(
-    'article.welcome',
-    h('h2', { tabindex: -1 }, title || 'A socket'),
-    version && h('p.hint', `version ${version}`),
-    description && prose(description),
-    h('ul.counts', count('call', 'call'), count('stream', 'stream'), count('topic', 'topic'), count('push', 'push'), count('server call', 'ask')),
-    h('p', 'Choose one on the left, or press ', h('kbd', '/'), ' to search. ', h('kbd', '?'), ' shows the other keys.'),
+  document.title = `${entry?.name ?? title} · console`
+  point()
+  fill(
+    main,
+    current?.element ??
+      h(
+        'article',
+        h('h2', { tabIndex: -1 }, title),
+        link && h('p.warn', `This socket has no ${link}.`),
+        description && prose(description),
+        h('p.hint', 'Keys: / search, ↑ ↓ move, Ctrl+Enter call, stream, subscribe, publish or answer, Esc end.'),
+      ),
   )
+  main.scrollTop = 0
 }
 
 async function load(): Promise<void> {
   let contract: Contract
   try {
-    const response = await fetch(source, { headers: { accept: 'application/json' } })
+    const response = await fetch(source)
     if (!response.ok) throw new Error(`${source} was answered with ${response.status}`)
     contract = await response.json()
   } catch (error) {
-    if (app.contract.hash) return heard('note', `contract: ${(error as Error).message}`)
-    const retry = button('Try again', () => void load(), {}, '.main')
-    return fill(main, h('article', { role: 'alert' }, h('h2', 'There is no contract'), h('p', `What this socket takes could not be read: ${(error as Error).message}.`), retry))
+    heard('note', `${error}`)
+    if (!app.contract.hash) fill(main, h('article', { role: 'alert' }, h('p', `${error}`), button('Try again', load)))
+    return
   }
-  if (app.contract.hash && JSON.stringify(contract) === JSON.stringify(app.contract)) return
-  take(contract)
+  if (JSON.stringify(contract) !== JSON.stringify(app.contract)) take(contract)
 }
 
 /** The first contract, or one that has changed while the page was open: what is the same goes on undisturbed. */
 function take(contract: Contract): void {
   const before = entries
   const changed = JSON.stringify(contract.definitions) !== JSON.stringify(app.contract.definitions)
-  const anew = !!app.contract.hash
+  if (app.contract.hash) announce('the contract has changed')
   app.contract = contract
-  app.schemas = new Schemas(contract.definitions)
+  app.schemas = schemasOf(contract.definitions)
   entries = entriesOf(contract)
-  for (const [link, panel] of panels) {
+  for (const [link, panel] of [...panels]) {
     const entry = entries.get(link)
     if (entry && !changed && JSON.stringify(entry) === JSON.stringify(before.get(link))) continue
     panel.end()
     panels.delete(link)
-    listed.mark(link, '')
-    const { editor } = panel
-    if (editor && entry) {
-      const { editor: next } = panelOf(entry)
-      if (next) next.text = editor.text
-    }
+    marks.delete(link)
+    const next = entry && panel.editor && panelOf(entry).editor
+    if (next) next.text = panel.editor!.text
   }
   // Before anybody looks at them: what comes is not to be missed.
-  for (const entry of entries.values()) if (entry.kind === 'push' || entry.kind === 'ask') panelOf(entry)
-  listed.show(entries)
-  by('title').textContent = contract.title || 'Socket'
-  by('version').textContent = contract.version ?? ''
+  for (const entry of entries.values()) if (/^(push|server)/.test(entry.kind)) panelOf(entry)
+  by('title').textContent = `${contract.title ?? 'Socket'} ${contract.version ?? ''}`
   by('needs-token').hidden = contract.auth !== 'required'
+  list()
   visit()
-  if (anew) announce('the contract has changed')
-  if (anew) heard('note', 'the contract has changed')
 }
 
-addEventListener('hashchange', () => {
+search.oninput = list
+onhashchange = () => {
   visit()
   turn('main')
-  main.querySelector<HTMLElement>('h2')?.focus({ preventScroll: true })
-})
+  main.querySelector<HTMLElement>('h2')!.focus({ preventScroll: true })
+}
+document.onkeydown = (event) => {
+  const { key, ctrlKey, metaKey } = event
+  const target = event.target as HTMLElement
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key]
+  const all = [...(target.closest('#list, .rows')?.querySelectorAll<HTMLElement>('input, a, button') ?? [])]
+  const next = step && all[all.indexOf(target) + step]
+  if (key === 'Enter' && (ctrlKey || metaKey)) current?.go?.()
+  else if (key === 'Enter' && target === search) links()[0]?.click()
+  else if (key === 'Escape' && target !== search && current?.stop?.()) {
+  } else if (key === '/' && !target.matches('input, textarea, select')) {
+    turn('list')
+    search.focus()
+  } else if (next) {
+    next.focus({ preventScroll: true })
+    next.scrollIntoView({ block: 'nearest' })
+  } else return
+  event.preventDefault()
+}
 // Behind a lost connection may be a server with other routes.
 let opened = 0
-socket.on('state', (state) => {
+app.socket.on('state', (state) => {
   if (state === 'open' && opened++) void load()
 })
-keys(() => current, turn)
+if (location.hash[2]) turn('main')
 void load()

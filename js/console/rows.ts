@@ -1,118 +1,70 @@
-/**
- * A list of any length, of which only those rows exist that can be seen.
- *
- * Rows are of one height. It follows its end as long as one looks at it.
- */
+/** A list of any length, of which only those rows exist that can be seen. It follows its end as long as one looks at it. */
 
-import { h, perFrame, type Child } from './dom.js'
+import { button, h, type Child } from './dom.js'
 
-const AROUND = 6
+/** Pixels, as the style sheet has it. */
+const HEIGHT = 28
 
-export class Rows<T> {
-  readonly element: HTMLElement
-  readonly #list: HTMLElement
-  readonly #shown = new Map<number, HTMLElement>()
-  #items: readonly T[] = []
-  /** The number of the first item. */
-  #base = 0
-  #following = true
-  // Measured when they change: to ask for them at each turn would have the page laid out anew.
-  #view = 0
-  #top = 0
-  #height = 28
-  #picked?: T
-  readonly #later = perFrame(() => this.#render())
+export interface Rows<T> {
+  element: HTMLElement
+  show(items: readonly T[]): void
+}
 
-  /** `picked` is told which row was clicked. */
-  constructor(
-    label: string,
-    private readonly row: (item: T) => Child[],
-    private readonly picked: (item: T) => void,
-  ) {
-    this.#list = h('ol', { keydown: (event: KeyboardEvent) => this.#key(event) })
-    this.element = h('div.rows', { tabindex: 0, role: 'region', 'aria-label': label }, this.#list)
-    this.element.addEventListener('scroll', () => {
-      this.#top = this.element.scrollTop
-      this.#following = this.#top + this.#view >= (this.#items.length - 1) * this.#height
-      this.#render()
+/** `picked` is told which row was clicked. */
+export function rows<T extends object>(label: string, cells: (item: T) => Child[], picked: (item: T) => void): Rows<T> {
+  const made = new WeakMap<T, HTMLElement>()
+  let items: readonly T[] = []
+  let following = true
+  // Known, and not asked for at each turn: that would have the page laid out anew.
+  let view = 0
+  let top = 0
+  let current: HTMLElement | undefined
+  const list = h('ol')
+  const element = h('div.rows', { tabIndex: 0, role: 'region', 'aria-label': label }, list)
+  const make = (item: T) => {
+    const own = button(cells(item), () => {
+      current?.removeAttribute('aria-current')
+      current = own
+      own.setAttribute('aria-current', 'true')
+      picked(item)
     })
-    new ResizeObserver(([entry]) => {
-      this.#view = entry!.contentRect.height
-      this.#height = parseFloat(getComputedStyle(document.documentElement).fontSize) * 1.75
-      this.#render()
-    }).observe(this.element)
+    const row = h('li', own)
+    made.set(item, row)
+    return row
   }
-
-  /** `base` is the number of the first of them: rows that stay are not made anew. */
-  show(items: readonly T[], base: number): void {
-    // Others than before: nothing of them stays.
-    if (base < this.#base || base > this.#base + this.#items.length) this.#forget()
-    this.#items = items
-    this.#base = base
-    this.#later()
+  const render = () => {
+    const height = items.length * HEIGHT
+    if (following) top = Math.max(0, height - view)
+    const first = Math.max(0, Math.floor(top / HEIGHT) - 9)
+    const shown = items.slice(first, first + view / HEIGHT + 18).map((item) => made.get(item) ?? make(item))
+    list.style.height = `${height}px`
+    list.style.paddingTop = `${first * HEIGHT}px`
+    // Those that stay are not moved: one of them may have the focus.
+    for (const row of [...list.children]) if (!shown.includes(row as HTMLElement)) row.remove()
+    shown.forEach((row, i) => {
+      row.setAttribute('aria-posinset', `${first + i + 1}`)
+      row.setAttribute('aria-setsize', `${items.length}`)
+      if (list.children[i] !== row) list.insertBefore(row, list.children[i] ?? null)
+    })
+    if (following) element.scrollTop = top
   }
-
-  /** All rows are made anew: a filter changed, say. */
-  refresh(items: readonly T[], base: number): void {
-    this.#forget()
-    this.#following = true
-    this.#base = base
-    this.show(items, base)
+  element.onscroll = () => {
+    if (Math.abs(top - element.scrollTop) < 1) return
+    top = element.scrollTop
+    following = top + view > (items.length - 1) * HEIGHT
+    render()
   }
-
-  #forget(): void {
-    this.#shown.clear()
-    this.#list.replaceChildren()
-  }
-
-  #render(): void {
-    const height = this.#height
-    const count = this.#items.length
-    this.#list.style.height = `${count * height}px`
-    if (!this.#view) return
-    if (this.#following) this.#top = Math.max(0, count * height - this.#view)
-    const first = Math.max(0, Math.floor(this.#top / height) - AROUND)
-    const end = Math.min(count, Math.ceil((this.#top + this.#view) / height) + AROUND)
-    for (const [n, row] of this.#shown) {
-      if (n >= this.#base + first && n < this.#base + end) continue
-      row.remove()
-      this.#shown.delete(n)
-    }
-    let before: Element | null = null
-    for (let i = first; i < end; i++) {
-      const n = this.#base + i
-      let row = this.#shown.get(n)
-      if (!row) {
-        row = this.#make(this.#items[i]!)
-        this.#shown.set(n, row)
-        if (before) before.after(row)
-        else this.#list.prepend(row)
-      }
-      row.setAttribute('aria-posinset', `${i + 1}`)
-      row.setAttribute('aria-setsize', `${count}`)
-      row.style.top = `${i * height}px`
-      before = row
-    }
-    if (this.#following) this.element.scrollTop = this.#top
-  }
-
-  #make(item: T): HTMLElement {
-    const pick = () => {
-      this.#picked = item
-      for (const button of this.#list.querySelectorAll('button')) button.ariaCurrent = `${button === own}`
-      this.picked(item)
-    }
-    const own = h('button', { type: 'button', click: pick, 'aria-current': `${item === this.#picked}` }, this.row(item))
-    return h('li', own)
-  }
-
-  #key(event: KeyboardEvent): void {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
-    const row = (event.target as HTMLElement).closest('li')
-    const next = step === 1 ? row?.nextElementSibling : step === -1 ? row?.previousElementSibling : undefined
-    if (!next) return
-    event.preventDefault()
-    ;(next.firstElementChild as HTMLElement).focus({ preventScroll: true })
-    next.scrollIntoView({ block: 'nearest' })
+  new ResizeObserver(([entry]) => {
+    view = entry!.contentRect.height
+    render()
+    // One that was away is at its beginning.
+    element.scrollTop = top
+  }).observe(element)
+  return {
+    element,
+    show(some) {
+      items = some
+      render()
+    },
   }
 }

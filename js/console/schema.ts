@@ -8,7 +8,7 @@ export type Schema = { [keyword: string]: any } | boolean
 export type Definitions = Record<string, Schema>
 export type Shape = 'const' | 'enum' | 'union' | 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null' | 'any'
 
-/** A schema without references at its top. */
+/** A schema without references at its top; where its values can be counted, `enum` has them. */
 export interface Plain {
   [keyword: string]: any
   shape: Shape
@@ -21,16 +21,14 @@ export type Members = Record<string, unknown>
 export const isObject = (value: unknown): value is Members =>
   !!value && typeof value === 'object' && !Array.isArray(value)
 
-const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
-
 /** Whether a value is of this kind at all. */
 export const like = ({ shape }: Plain, value: unknown): boolean =>
   shape === (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value)
 
-export class Schemas {
-  constructor(readonly definitions: Definitions = {}) {}
+export type Schemas = ReturnType<typeof schemasOf>
 
-  plain(schema: Schema | undefined | null): Plain {
+export function schemasOf(definitions: Definitions = {}) {
+  function plainOf(schema: Schema | undefined | null): Plain {
     let found: { [keyword: string]: any } = isObject(schema) ? schema : {}
     let ref: string | undefined
     // A definition may be nothing but a reference; one that goes round in a circle says nothing.
@@ -38,60 +36,60 @@ export class Schemas {
       const { $ref, allOf, ...rest } = found
       if ($ref) {
         ref = decodeURIComponent(`${$ref}`.split('/').pop()!)
-        const target = Object.hasOwn(this.definitions, ref) ? this.definitions[ref] : {}
+        const target = Object.hasOwn(definitions, ref) ? definitions[ref] : {}
         found = { ...(target as object), ...rest }
-      } else if (Array.isArray(allOf)) found = { ...allOf.map((part) => this.plain(part)).reduce(merged, {}), ...rest }
+      } else if (Array.isArray(allOf)) found = { ...allOf.map((part) => plainOf(part)).reduce(merged, {}), ...rest }
       else break
     }
-    return { ...found, shape: shapeOf(found), ref: ref ?? found.ref }
+    const values = found.enum ?? ('const' in found ? [found.const] : found.type === 'boolean' ? [false, true] : found.type === 'null' ? [null] : undefined)
+    return { ...found, enum: values, shape: shapeOf(found), ref: ref ?? found.ref }
   }
 
-  branches({ anyOf, oneOf, type, ...rest }: Plain): Schema[] {
+  function branches({ anyOf, oneOf, type, ...rest }: Plain): Schema[] {
     return anyOf ?? oneOf ?? type.map((type: string) => ({ ...rest, type }))
   }
 
   /** Whether a value has this form; bounds and patterns are the server's business. */
-  fits(schema: Schema | undefined, value: any): boolean {
-    const plain = this.plain(schema)
+  function fits(schema: Schema | undefined, value: any): boolean {
+    const plain = plainOf(schema)
     const { shape, properties = {}, additionalProperties: others, required = [], prefixItems, items } = plain
     if (shape === 'any') return true
-    if (shape === 'const') return same(value, plain.const)
-    if (shape === 'enum') return plain.enum.some((one: unknown) => same(value, one))
-    if (shape === 'union') return this.branches(plain).some((branch) => this.fits(branch, value))
+    if (plain.enum) return plain.enum.some((one: unknown) => JSON.stringify(one) === JSON.stringify(value))
+    if (shape === 'union') return branches(plain).some((branch) => fits(branch, value))
     if (!like(plain, value)) return false
-    if (shape === 'array') return value.every((one: unknown, i: number) => this.fits(prefixItems?.[i] ?? items, one))
+    if (shape === 'array') return value.every((one: unknown, i: number) => fits(prefixItems?.[i] ?? items, one))
     if (shape !== 'object') return plain.type !== 'integer' || Number.isInteger(value)
     const known = (name: string) => Object.hasOwn(properties, name)
     return (
       required.every((name: string) => Object.hasOwn(value, name)) &&
-      Object.keys(value).every((name) => (known(name) || others !== false) && this.fits(known(name) ? properties[name] : others, value[name]))
+      Object.keys(value).every((name) => (known(name) || others !== false) && fits(known(name) ? properties[name] : others, value[name]))
     )
   }
 
   /** One value that fits: with what is required and no more, examples and defaults first. */
-  sample(schema: Schema | undefined | null, within: (string | undefined)[] = []): unknown {
-    const plain = this.plain(schema)
+  function sample(schema: Schema | undefined | null, within: (string | undefined)[] = []): unknown {
+    const plain = plainOf(schema)
     const given = plain.examples?.[0] ?? plain.default
     if (given !== undefined) return structuredClone(given)
     const { shape, ref, properties = {}, required = [], prefixItems = [], items, minItems = 0, maxItems = 1 } = plain
     const inside = [...within, ref]
-    const inner = (one: Schema | undefined) => this.sample(one, inside)
-    const round = (one: Schema) => inside.includes(this.plain(one).ref ?? '')
-    if (shape === 'const') return plain.const
-    if (shape === 'enum') return plain.enum[0]
-    if (shape === 'union') return inner(this.branches(plain).find((branch) => !round(branch)))
+    const inner = (one: Schema | undefined) => sample(one, inside)
+    const round = (one: Schema) => inside.includes(plainOf(one).ref ?? '')
+    if (plain.enum) return plain.enum[0]
+    if (shape === 'union') return inner(branches(plain).find((branch) => !round(branch)))
     if (shape === 'object') {
       // A tag has a default as a rule, and tells the branches of a union apart.
-      const wanted = Object.keys(properties).filter((name) => required.includes(name) || this.plain(properties[name]).shape === 'const')
+      const wanted = Object.keys(properties).filter((name) => required.includes(name) || plainOf(properties[name]).shape === 'const')
       return Object.fromEntries(wanted.map((name) => [name, inner(properties[name])]))
     }
     if (shape === 'array') {
       const length = Math.max(prefixItems.length, minItems, items && maxItems && !prefixItems[0] && !round(items) ? 1 : 0)
       return Array.from({ length: Math.min(length, 50) }, (_, i) => inner(prefixItems[i] ?? items))
     }
-    if (shape === 'boolean') return false
     return shape === 'number' ? number(plain) : shape === 'string' ? text(plain) : null
   }
+
+  return { plain: plainOf, branches, fits, sample }
 }
 
 function merged(whole: { [keyword: string]: any }, part: { [keyword: string]: any }) {
@@ -113,14 +111,13 @@ function shapeOf({ type, enum: values, anyOf, oneOf, properties, prefixItems, ..
 }
 
 /** Of a handful of likely ones the first that fits. */
-function number({ type, minimum = -Infinity, maximum = Infinity, exclusiveMinimum: above = -Infinity, exclusiveMaximum: below = Infinity, multipleOf: step }: Plain): number {
+function number({ type, minimum = -Infinity, maximum = Infinity, exclusiveMinimum: above = -Infinity, exclusiveMaximum: below = Infinity, multipleOf: step = 1 }: Plain): number {
   const low = Math.max(minimum, above)
   const high = Math.min(maximum, below)
-  const some = [0, 1, minimum, maximum, Math.floor(low) + 1, Math.ceil(high) - 1, (low + high) / 2]
-  if (step) some.push(Math.ceil(low / step) * step, (Math.floor(low / step) + 1) * step, Math.floor(high / step) * step)
-  const fits = (n: number) =>
-    Number.isFinite(n) && n >= minimum && n <= maximum && n > above && n < below && !(step && n % step) && !(type === 'integer' && n % 1)
-  return some.find(fits) ?? 0
+  const least = Math.ceil(low / step) * step
+  const most = Math.floor(high / step) * step
+  const fits = (n: number) => n >= minimum && n <= maximum && n > above && n < below && !(type === 'integer' && n % 1)
+  return [0, least, least + step, most, most - step, low, high, (low + high) / 2].find(fits) ?? 0
 }
 
 const FORMATS: Record<string, string> = {
@@ -135,11 +132,11 @@ const FORMATS: Record<string, string> = {
   ipv6: '::1',
 }
 
-function text({ format, pattern, minLength = 0, maxLength = 99 }: Plain): string {
+function text({ format, pattern = '', minLength = 0, maxLength = 99 }: Plain): string {
   if (Object.hasOwn(FORMATS, format)) return FORMATS[format]!
   const some = ['text', 'TEXT', 'a', '1', 'a1', '+1', '1.0'].map((one) => one.padEnd(Math.min(minLength, 999), one).slice(0, maxLength))
   try {
-    return some.find((one) => new RegExp(pattern ?? '', 'u').test(one)) ?? some[0]!
+    return some.find((one) => new RegExp(pattern, 'u').test(one)) ?? some[0]!
   } catch {
     return some[0]! // a pattern of another language
   }

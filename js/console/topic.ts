@@ -1,11 +1,10 @@
 /** A topic: listened to, and published to where it lets clients. */
 
-import { Outcome } from './answer.js'
+import { outcome } from './answer.js'
 import type { App, Panel } from './app.js'
-import type { Asked } from './code.js'
 import type { Entry } from './contract.js'
-import { announce, clock, h } from './dom.js'
-import { Editor } from './editor.js'
+import { announce, clock, h, ms } from './dom.js'
+import { editor, type Editor } from './editor.js'
 import { article, types } from './look.js'
 import { isObject } from './schema.js'
 import { work } from './work.js'
@@ -17,74 +16,66 @@ export function topicName(pattern: string, parameters: unknown): string {
 
 export function topicPanel(app: App, entry: Entry): Panel {
   const { name: pattern, about } = entry
-  const { parameters = {}, event, snapshot, publish, publish_event, errors } = about
+  const { parameters = {}, event = {}, snapshot, publish, publish_event, errors } = about
+  const { url, socket } = app
   const required = Object.keys(parameters)
   const label = h('code.topic', pattern)
-  const show = () =>
-    queueMicrotask(() => {
-      try {
-        label.textContent = named()
-      } catch {
-        label.textContent = pattern
-      }
-    })
-  const editor = required[0] ? new Editor(app.schemas, { type: 'object', properties: parameters, required }, 'Parameters', undefined, show) : undefined
-  const named = () => topicName(pattern, editor?.take())
-  const outcome = new Outcome('Events', 'events')
-
-  const listen = async ({ name }: Asked, signal: AbortSignal) => {
-    outcome.going('joining')
-    const events = app.socket.subscribe(name, {
-      signal,
-      onSubscribed(state) {
-        outcome.first()
-        outcome.going('subscribed')
-        if (snapshot != null) outcome.value(`state at ${clock(Date.now())}`, state)
-        announce(`subscribed to ${name}`)
-      },
-      onGap: ({ reloadAfterMs }) => outcome.gap(`gap: events are lost, state may be read anew in ${Math.round(reloadAfterMs)} ms`),
-    })
-    for await (const one of events) outcome.item(one)
+  let values: Editor | undefined
+  const show = () => {
+    label.textContent = topicName(pattern, values?.value)
   }
+  if (required[0]) values = editor(app.schemas, { type: 'object', properties: parameters, required }, 'Parameters', undefined, show)
+  show()
+  const named = () => topicName(pattern, values?.take())
+  const events = outcome('Events', 'events')
   const listening = work({
     words: ['Subscribe', 'Unsubscribe'],
-    outcome,
-    asked: () => ({ kind: 'topic', url: app.url, name: named() }),
-    run: listen,
-    editors: { payload: editor },
+    outcome: events,
+    asked: () => ({ kind: 'topic', url, name: named() }),
+    async run({ name }, signal) {
+      events.going('joining')
+      const many = socket.subscribe(name, {
+        signal,
+        onSubscribed(state) {
+          events.first()
+          events.going('subscribed')
+          if (snapshot != null) events.value(`state at ${clock()}`, state)
+          announce(`subscribed to ${name}`)
+        },
+        onGap: ({ reloadAfterMs }) => events.gap(`gap: events are lost, read anew after ${ms(reloadAfterMs)}`),
+      })
+      for await (const one of many) events.item(one)
+    },
+    editors: { payload: values },
     mark: (text) => app.mark(entry, text),
   })
-  const publishing = publish && publisher(app, publish_event ?? event ?? {}, named)
+  const sent = editor(app.schemas, publish_event ?? event, 'Event')
+  const answer = outcome('Answer')
+  const publishing = work({
+    words: ['Publish'],
+    outcome: answer,
+    asked: () => ({ kind: 'publish', url, name: named(), payload: sent.take() }),
+    async run({ name, payload }, signal) {
+      const { status, payload: given } = await socket.request('$pub', { topic: name, payload }, { signal })
+      answer.end(status, given)
+      return given
+    },
+    editors: { 'payload.payload': sent },
+  })
+  const place = publish && h('section', { 'aria-label': 'Publish' }, h('h3', 'Publish'), sent.element, publishing.element, answer.element)
   return {
     element: article(
       entry,
-      [about.kept ? 'kept for those who come back' : 'not kept', publish && 'clients may publish'],
-      editor?.element,
-      h('p.resolved', 'Topic ', label),
+      [about.kept && 'kept', publish && 'clients may publish'],
+      values?.element,
+      h('p', 'Topic ', label),
       listening.element,
-      outcome.element,
-      publishing && publishing.element,
-      types(app, { event, 'state (snapshot)': snapshot, 'published event': publish_event }, errors),
+      events.element,
+      place,
+      types(app, { event, snapshot, publish_event }, errors),
     ),
-    go: () => (publishing && publishing.element.contains(document.activeElement) ? publishing : listening).go(),
+    go: () => (place && place.contains(document.activeElement) ? publishing : listening).go(),
     stop: listening.stop,
     end: listening.stop,
   }
-}
-
-function publisher(app: App, schema: NonNullable<Entry['about']['event']>, named: () => string) {
-  const event = new Editor(app.schemas, schema, 'Event')
-  const outcome = new Outcome('Answer to the publication')
-  const { element, go } = work({
-    words: ['Publish'],
-    outcome,
-    asked: () => ({ kind: 'publish', url: app.url, name: named(), payload: event.take() }),
-    async run({ name, payload }, signal) {
-      const answer = await app.socket.request('$pub', { topic: name, payload }, { signal })
-      outcome.end(answer.status, answer.payload)
-      return answer.payload
-    },
-    editors: { 'payload.payload': event },
-  })
-  return { element: h('section', { 'aria-label': 'Publish' }, h('h3', 'Publish'), event.element, element, outcome.element), go }
 }

@@ -349,8 +349,11 @@ app.mount("/slash", slashed)
 async def late() -> None:
     """One more route, for pages that are open."""
 
+    class Lateness(BaseModel):
+        minutes: int
+
     @router.route("late")
-    async def late_one() -> str:
+    async def late_one(payload: Lateness) -> str:
         return "better than never"
 
 

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { Schemas } from '../../console/schema.js'
+import { schemasOf } from '../../console/schema.js'
 import { unavailable } from '../support/python.js'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
@@ -19,7 +19,7 @@ const run = (code: string, input = '') => {
 describe.skipIf(unavailable())('samples', () => {
   test('fit', () => {
     const contract = run('from fastapi_observable_socket.contract import contract_of\nprint(json.dumps(contract_of(router()).as_json()))')
-    const schemas = new Schemas(contract.definitions)
+    const schemas = schemasOf(contract.definitions)
     const samples = Object.fromEntries(
       Object.entries<any>(contract.routes)
         .filter(([name, { payload }]) => name.startsWith('only/in/') && payload !== null)

@@ -3,16 +3,16 @@
 /** The form of a schema: what it hands out, what it keeps, and where it shows what is wrong. */
 
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { Editor, Unfit } from '../../console/editor.js'
+import { editor as editorOf, Unfit, type Editor } from '../../console/editor.js'
 import { field, type Field } from '../../console/fields.js'
-import { Schemas, type Schema } from '../../console/schema.js'
+import { schemasOf, type Schema } from '../../console/schema.js'
 
 const definitions: Record<string, Schema> = {
   Cat: { type: 'object', title: 'Cat', properties: { kind: { const: 'cat', type: 'string' }, lives: { type: 'integer' } }, required: ['lives'] },
   Dog: { type: 'object', title: 'Dog', properties: { kind: { const: 'dog', type: 'string' }, name: { type: 'string' } }, required: ['kind', 'name'] },
   Node: { type: 'object', properties: { next: { anyOf: [{ $ref: '#/definitions/Node' }, { type: 'null' }] } } },
 }
-const schemas = new Schemas(definitions)
+const schemas = schemasOf(definitions)
 const changed = vi.fn()
 const made = (schema: Schema, value: unknown = schemas.sample(schema)): Field => field({ schemas, changed }, schema, 'it', value)
 const one = <T extends HTMLElement = HTMLInputElement>({ element }: { element: HTMLElement }, selector = 'input, textarea') => element.querySelector<T>(selector)!
@@ -105,6 +105,12 @@ test('items and keys are added and removed', () => {
   expect(keys.get()).toEqual({ a: 1, key2: 0 })
   type(one(keys, '.key'), '__proto__')
   expect(Object.entries(keys.get())).toEqual([['__proto__', 1], ['key2', 0]])
+  type(one(keys, '.key'), 'key2')
+  expect(Object.keys(keys.get())).toEqual(['__proto__', 'key2'])
+  expect(errors(keys)).toEqual(['key2 is there already'])
+  type(one(keys, '.key'), 'key3')
+  keys.element.querySelectorAll('button')[2]!.click()
+  expect(Object.keys(keys.get())).toEqual(['key3', 'key2', 'key4'])
   const pair = made({ type: 'array', prefixItems: [{ type: 'integer' }, {}] }, [1, 2])
   expect([...pair.element.querySelectorAll('button')].filter(({ hidden }) => !hidden)).toEqual([])
 })
@@ -156,7 +162,7 @@ describe('an error is shown at its place', () => {
     const shown = form()
     shown.tell(['nowhere'], 'is wrong')
     shown.tell([], 'all of it')
-    expect(shown.element.querySelector(':scope > .error')!.textContent).toBe('nowhere: is wrong; all of it')
+    expect(shown.element.querySelector(':scope > * > .error')!.textContent).toBe('nowhere: is wrong; all of it')
   })
 
   test('two at one place are both told', () => {
@@ -168,7 +174,7 @@ describe('an error is shown at its place', () => {
 })
 
 describe('an editor', () => {
-  const editor = (schema: Schema, sent?: boolean) => new Editor(schemas, schema, 'Payload', sent)
+  const editor = (schema: Schema, sent?: boolean) => editorOf(schemas, schema, 'Payload', sent)
   const mode = (editor: Editor, i: number) => {
     const radio = editor.element.querySelectorAll<HTMLInputElement>('[type=radio]')[i]!
     radio.dispatchEvent(new Event('input'))
@@ -211,7 +217,7 @@ describe('an editor', () => {
 
   test('has no form for what is large', () => {
     const it = editor({ type: 'array', items: { type: 'integer' } })
-    it.set(Array.from({ length: 20_000 }, (_, i) => i))
+    it.text = JSON.stringify(Array.from({ length: 20_000 }, (_, i) => i))
     mode(it, 0)
     expect(it.element.querySelectorAll('.form input').length).toBe(0)
     expect(it.tell([{ loc: [0], msg: 'is wrong' }])).toEqual([{ loc: [0], msg: 'is wrong' }])
