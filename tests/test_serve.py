@@ -50,7 +50,7 @@ class Served:
     """`serve` in a process of its own, until the `with` ends: with SIGTERM, and cleanly."""
 
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
-        mine = {name: value for name, value in os.environ.items() if "UVICORN" not in name}
+        mine = {name: value for name, value in os.environ.items() if name != "UVICORN_WS"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastapi_observable_socket", "serve", *arguments],
             env={**mine, "PYTHONPATH": SOURCE, **variables},
