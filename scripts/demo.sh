@@ -152,7 +152,5 @@ while os.getppid() == server:
     break
 EOF
 
-# uvicorn's own pings are off: the page and the socket router have a heartbeat that notices more.
-exec "$python" -m uvicorn app:app --app-dir examples/demo --host "$host" --port "$port" \
-    --log-level warning --timeout-graceful-shutdown 3 --ws websockets-sansio \
-    --ws-max-size 262144 --ws-per-message-deflate false --ws-ping-interval 0
+exec "$python" -m fastapi_observable_socket serve app:app --app-dir examples/demo \
+    --host "$host" --port "$port" --log-level warning --timeout-graceful-shutdown 3

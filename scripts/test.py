@@ -3,10 +3,17 @@ Everything that must hold, by one command on a fresh machine: `python3 scripts/t
 
     test.py           lint, types, all tests on every Python >= 3.11 found, on the oldest and
                       the newest FastAPI, against the built wheel (bursts of load on two of
-                      them); then the npm package
+                      them); the fast lane's own on each older uvicorn that it knows; then the
+                      npm package
     test.py check     lint and types
     test.py fast      the quick tests, on one Python and the newest FastAPI
     test.py types     no test: write anew what is made of contracts and kept here
+
+With the fast lane and without it: what speaks frames by hand runs on each of uvicorn's WebSocket
+implementations and on the lane, everywhere (tests/integration), and so do the conversations of
+vectors/. All else that starts a server takes the lane: other processes, the examples, the npm
+package in Node and in the browser. On the oldest FastAPI it takes what uvicorn would. UVICORN_WS
+says otherwise, such as `UVICORN_WS=auto test.py fast`.
 
 Needs Python with venv and, for the npm package, AsyncAPI and pyright, Node 20 and npm. Virtual
 environments are kept in .venvs/ and made anew only when what they hold changed.
@@ -14,6 +21,7 @@ environments are kept in .venvs/ and made anew only when what they hold changed.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import re
@@ -22,6 +30,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
@@ -33,8 +42,12 @@ FLOOR = ROOT / "constraints" / "floor.txt"
 TOOLS = ROOT / "constraints" / "tools.txt"
 TESTS = ROOT / "tests" / "requirements.txt"
 
+LANE = ROOT / "src" / "fastapi_observable_socket" / "_lane.py"
+
 QUICK = ["-m", "not slow"]
 SLOW = ["-m", "slow"]
+
+FAST_LANE = ("-k", "lane or framing")
 
 AT_ONCE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
 """Most tests wait for a server half of the time. Bursts of load run one by one."""
@@ -59,7 +72,10 @@ def main(what: str) -> None:
         run_tests(pythons[version], version, "newest", NEWEST, wheel, bursts=False)
         return
     ensure_asyncapi_checker()
-    run_tests(pythons[version], version, "floor", FLOOR, wheel, bursts=False)
+    run_tests(pythons[version], version, "floor", FLOOR, wheel, bursts=False, UVICORN_WS="auto")
+    for constraints in older_uvicorns():
+        name = constraints.stem
+        run_tests(pythons[version], version, name, constraints, wheel, False, FAST_LANE)
     for version in sorted(pythons):
         # Bursts of load tell the same on every Python: the oldest and the newest bear them.
         bursts = version in (min(pythons), max(pythons))
@@ -180,6 +196,8 @@ def run_tests(
     constraints: Path,
     wheel: Path,
     bursts: bool,
+    select: tuple[str, ...] = (),
+    **variables: str,
 ) -> None:
     """The suite against the installed wheel; `src` is not on the path."""
     full_name = f"{name_of(version)}-{name}"
@@ -190,8 +208,22 @@ def run_tests(
     step(f"tests on {full_name}")
     started = time.monotonic()
     for options in [[*QUICK, *AT_ONCE], SLOW] if bursts else [[*QUICK, *AT_ONCE]]:
-        run([str(inside), "-m", "pytest", *options], PYTHONPATH="", FOS_INSTALLED="1")
+        command = [str(inside), "-m", "pytest", *select, *options]
+        run(command, PYTHONPATH="", FOS_INSTALLED="1", **variables)
     print(f"{full_name}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def older_uvicorns() -> list[Path]:
+    """Constraints for each minor version that the fast lane knows, but for that of newest.txt."""
+    newest = NEWEST.read_text()
+    found = re.search(r"^SUPPORTED.*= (\(.+\))$", LANE.read_text(), re.MULTILINE)
+    made = []
+    for minor in ast.literal_eval(found[1]) if found else stop(f"no SUPPORTED in {LANE}"):
+        if f"\nuvicorn=={minor}." not in newest:
+            made.append(VENVS / f"uvicorn-{minor}.txt")
+            VENVS.mkdir(exist_ok=True)
+            made[-1].write_text(re.sub(r"(?m)^uvicorn==.*", f"uvicorn=={minor}.*", newest))
+    return made
 
 
 def test_npm_package(python: Path) -> None:
@@ -262,7 +294,7 @@ def run(command: list[str], cwd: Path = ROOT, **variables: str) -> None:
         stop(f"failed: {re.sub(re.escape(str(ROOT)) + '/?', '', ' '.join(command))}")
 
 
-def stop(why: str) -> None:
+def stop(why: str) -> NoReturn:
     print(f"\n{why}", file=sys.stderr, flush=True)
     sys.exit(1)
 

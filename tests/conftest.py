@@ -1,5 +1,6 @@
 import asyncio
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -7,6 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+# Which protocol the servers speak that tests start: uvicorn takes it as its `--ws`.
+os.environ.setdefault("UVICORN_WS", "fastapi_observable_socket.uvicorn:Protocol")
 
 
 @pytest.fixture(scope="session")

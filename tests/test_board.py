@@ -212,7 +212,7 @@ def test_what_could_not_be_told_is_kept_and_told_later(board, page, monkeypatch)
 
 # --- for real
 
-COMMAND = "uvicorn app:app --app-dir examples/board"
+COMMAND = "fastapi_observable_socket serve app:app --app-dir examples/board"
 
 
 class Server:
@@ -260,7 +260,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_the_readme_says_how_to_start_it_and_what_its_files_are():
     readme = (EXAMPLE / "README.md").read_text()
     assert COMMAND in readme
-    assert f"REDIS_URL=redis://localhost:6379/0 {COMMAND} --workers 2" in readme
+    assert f"REDIS_URL=redis://localhost:6379/0 python -m {COMMAND} --workers 2" in readme
     named = re.findall(r"`([\w/]+\.(?:py|js|txt))`", readme)
     assert len(named) >= 4
     for name in named:

@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,6 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).parents[1]
-
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, version("uvicorn").split(".")[:2])) < (0, 35),
-    reason="the demo's requirements.txt asks for a newer uvicorn",
-)
 
 
 class Demo:

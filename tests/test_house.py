@@ -107,6 +107,7 @@ ORDER = [
     "_watch",
     "_made",
     "_contracts",
+    "_serve",
     "__init__",
 ]
 """Each room imports only rooms above it in this list."""

@@ -443,7 +443,7 @@ def test_what_it_never_read_begins_a_sentence(llm):
 
 # --- for real
 
-COMMAND = "uvicorn app:app --app-dir examples/llm"
+COMMAND = "fastapi_observable_socket serve app:app --app-dir examples/llm"
 
 
 class Server:

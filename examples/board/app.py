@@ -1,8 +1,8 @@
 """
 A board of sticky notes that many look at, in one process or in several.
 
-    uvicorn app:app --app-dir examples/board
-    REDIS_URL=redis://localhost:6379/0 uvicorn app:app --app-dir examples/board --workers 2
+    python -m fastapi_observable_socket serve app:app --app-dir examples/board
+    REDIS_URL=redis://localhost:6379/0 python -m fastapi_observable_socket serve app:app --app-dir examples/board --workers 2
 
 Read it from top to bottom: what goes over the socket, the two topics, changes, the page.
 """

@@ -1,7 +1,7 @@
 """
 A small newsroom: one page, one socket, and the routes behind it.
 
-    uvicorn app:app --app-dir examples/demo
+    python -m fastapi_observable_socket serve app:app --app-dir examples/demo
 
 Read it from top to bottom: who is asking, who may read what, then the routes.
 """

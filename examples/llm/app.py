@@ -1,7 +1,7 @@
 """
 Tokens that stream, a button that stops them, and others who read along.
 
-    uvicorn app:app --app-dir examples/llm
+    python -m fastapi_observable_socket serve app:app --app-dir examples/llm
 
 Read it from top to bottom: what goes over the socket, the model, the two streams, the page.
 """

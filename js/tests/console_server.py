@@ -5,6 +5,7 @@ Run as `python console_server.py PORT`; with the checkout's package when none is
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import date
@@ -359,4 +360,11 @@ async def late() -> None:
 
 if __name__ == "__main__":
     # 0.0.0.0: also by names that are no localhost, as an insecure origin has.
-    uvicorn.run(app, host="0.0.0.0", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(
+        app,
+        host="0.0.0.0",
+        port=int(sys.argv[1]),
+        log_level="warning",
+        ws=os.environ.get("UVICORN_WS", "fastapi_observable_socket.uvicorn:Protocol"),
+        ws_per_message_deflate=False,
+    )

@@ -289,4 +289,11 @@ async def page(name: str):
 
 if __name__ == "__main__":
     # 0.0.0.0: also by names that are no localhost, as an insecure origin has.
-    uvicorn.run(app, host="0.0.0.0", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(
+        app,
+        host="0.0.0.0",
+        port=int(sys.argv[1]),
+        log_level="warning",
+        ws=os.environ.get("UVICORN_WS", "fastapi_observable_socket.uvicorn:Protocol"),
+        ws_per_message_deflate=False,
+    )

@@ -1,22 +1,24 @@
 """
-The command line: call a route, take the items of a stream, follow a topic, listen to a socket.
+The command line: call a route, take the items of a stream, follow a topic, listen to a socket,
+serve an application.
 
     python -m fastapi_observable_socket call http://localhost:8000/ws math/sum '[1, 2, 3]'
 
 Ends with 0 after a 2xx answer, 1 after any other, 2 for what was typed wrong, 3 where the
 server is away, refuses or does not answer, and 130 after Ctrl-C. Speaks no protocol of its
-own: that is the client's. What it needs beyond the package (the extra `cli`) is imported when
-it runs.
+own: that is the client's. What it needs beyond the package (the extra `cli`; for `serve`
+`uvicorn`) is imported when it runs.
 """
 
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
-from ._contracts import add_to
+from . import _contracts, _serve
 from ._errors import ConnectionLostError, ResponseError, SocketError, SocketTimeoutError
 from ._shown import Away, away, read_frame, show, show_line, tell, tell_json, tell_status
 from ._typed import (
@@ -364,12 +366,15 @@ def commands() -> "Typer":
         except KeyboardInterrupt:
             raise SystemExit(0) from None
 
-    add_to(app)
+    _contracts.add_to(app)
+    _serve.add_to(app)
     return app
 
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
+    if sys.argv[1:2] == ["serve"]:
+        _serve.serve(sys.argv[2:])  # what makes a client is not needed on a server
     try:
         import rich  # noqa: F401
         import websockets  # noqa: F401

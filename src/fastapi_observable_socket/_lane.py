@@ -2,7 +2,9 @@
 What a router may ask of a server that has a lane, and where to find it.
 """
 
+import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
 from typing import Any, Final
 from typing import Protocol as Interface
 
@@ -41,9 +43,19 @@ def lane_of(
 ) -> Lane | None:
     """That of the connection, unless a middleware wants to see what is received or sent."""
     lane: Lane | None = (scope.get("extensions") or {}).get(EXTENSION, {}).get("lane")
-    if lane is None or receive != lane.receive or _innermost(send) != lane.send:
+    if lane is None:
         return None
+    if receive != lane.receive or _innermost(send) != lane.send:
+        tell_once(logging.WARNING, "the fast lane is off where a middleware wraps receive or send")
+        return None
+    tell_once(logging.INFO, "the fast lane is on")
     return lane
+
+
+@cache
+def tell_once(level: int, text: str) -> None:
+    """One line in uvicorn's log, once in each process."""
+    logging.getLogger("uvicorn.error").log(level, text)
 
 
 def _innermost(send: Any) -> Any:

@@ -6,6 +6,7 @@ plain frame is given to uvicorn's own parser, in the place where it stands.
 """
 
 import asyncio
+import logging
 from asyncio import BaseTransport
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from websockets.protocol import OPEN
 from ._arrival import Arrival, Step, at_once
 from ._framing import BINARY, SHORT, SHORT_TEXT, TEXT, framed, is_sound, payload
 from ._joined import MOST, JoinedTransport
-from ._lane import EXTENSION
+from ._lane import EXTENSION, tell_once
 from ._turn import next_turn
 
 try:
@@ -362,9 +363,13 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
-        if not self.close_sent:
-            extensions = self.scope.setdefault("extensions", {})
-            extensions[EXTENSION] = {"lane": self}
+        if self.close_sent:
+            return
+        if self.conn.extensions:
+            why = "where clients compress (--ws-per-message-deflate false)"
+            tell_once(logging.WARNING, f"the fast lane is off {why}")
+        else:
+            self.scope.setdefault("extensions", {})[EXTENSION] = {"lane": self}
 
     # --- who waits
 

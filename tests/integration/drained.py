@@ -63,7 +63,11 @@ def main(port: int) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(
-        app, log_level="warning", ws_ping_interval=None, timeout_graceful_shutdown=2
+        app,
+        ws=os.environ.get("UVICORN_WS", "auto"),
+        log_level="warning",
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=2,
     )
     listener.listen(config.backlog)
     print("listening", flush=True)

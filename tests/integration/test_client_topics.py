@@ -1,6 +1,7 @@
 """Topics by the Python client, over a real server and a line that breaks."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -67,7 +68,7 @@ class Shop:
 @pytest.fixture(scope="session")
 def ws() -> str:
     """One is enough: frames by hand are for other tests."""
-    return "auto"
+    return os.environ["UVICORN_WS"]
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ SOON: dict[str, Any] = {"backoff": (0.01, 0.02)}
 @pytest.fixture(scope="session")
 def ws() -> str:
     """One is enough: frames by hand are for other tests."""
-    return "auto"
+    return os.environ["UVICORN_WS"]
 
 
 class Dice(random.Random):

@@ -26,7 +26,10 @@ describe.skipIf(reasonNot('uvicorn, sqlalchemy, aiosqlite, redis') ?? noRedis())
 
   const worker = async () => {
     const port = await freePort()
-    const command = [python, '-m', 'uvicorn', 'app:app', '--app-dir', example, '--port', `${port}`, '--no-access-log']
+    const command = [
+      ...[python, '-m', 'fastapi_observable_socket', 'serve', 'app:app'],
+      ...['--app-dir', example, '--port', `${port}`, '--no-access-log'],
+    ]
     return new Server(port, command, { REDIS_URL: redis.url, BOARD_DB: join(folder, 'board.sqlite3') })
   }
   beforeAll(async () => {

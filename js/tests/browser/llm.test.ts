@@ -21,7 +21,10 @@ describe.skipIf(reasonNot('uvicorn'))('tokens in two windows', () => {
 
   beforeAll(async () => {
     const port = await freePort()
-    const command = [python, '-m', 'uvicorn', 'app:app', '--app-dir', example, '--port', `${port}`, '--no-access-log']
+    const command = [
+      ...[python, '-m', 'fastapi_observable_socket', 'serve', 'app:app'],
+      ...['--app-dir', example, '--port', `${port}`, '--no-access-log'],
+    ]
     server = await new Server(port, command, { LLM_TOKENS_PER_SECOND: '30' }).start()
     wire = await new Wire(await freePort(), port).open()
     browser = await launch()

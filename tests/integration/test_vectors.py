@@ -1,10 +1,11 @@
-"""The conversations of `vectors/`, replayed against the router."""
+"""The conversations of `vectors/`, replayed against the router: in process, and by real sockets."""
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,10 @@ from fastapi_observable_socket import (
 from fastapi_observable_socket.backends import MemoryBackend
 from fastapi_observable_socket.testing import SocketClosed, SocketTestClient
 
-VECTORS = sorted((Path(__file__).parents[1] / "vectors").glob("*.json"))
+from .peer import Closed, Peer
+from .serving import Server, eventually
+
+VECTORS = sorted((Path(__file__).parents[2] / "vectors").glob("*.json"))
 CONVERSATIONS = [
     pytest.param(conversation["steps"], id=f"{file.stem}: {conversation['name']}")
     for file in VECTORS
@@ -200,56 +204,105 @@ def test_there_are_conversations_to_replay():
     assert len(CONVERSATIONS) > 80
 
 
+async def conversation(
+    steps: list[dict[str, Any]],
+    client: Any,
+    release: Callable[[str], None],
+    drain: Callable[[float], None],
+) -> None:
+    """Say what the client says, and hold the server to its part."""
+    known: dict[str, str] = {}
+    for step in steps:
+        match step:
+            case {"client": frame}:
+                await client.send_raw(filled(frame, known))
+            case {"client_text": text}:
+                await client.send_raw(text)
+            case {"server": expected}:
+                frame = await client.receive()
+                assert fits(expected, frame, known), frame
+            case {"release": name}:
+                release(name)
+            case {"close": code}:
+                with pytest.raises(SocketClosed) as closed:
+                    await client.receive()
+                assert closed.value.code == code
+                return
+            case {"drain": {"within_ms": within_ms, "told": told}}:
+                drain(within_ms / 1000)
+                if told:
+                    frame = await client.receive()
+                    left = frame["payload"]["within_ms"]
+                    assert frame == push("$drain", "#", {"within_ms": left})
+                    assert within_ms - 1000 < left <= within_ms
+            case other:
+                pytest.fail(f"unknown step {other}")
+    # Nothing was sent that the conversation does not name.
+    await client.send_raw('{"uuid": "last", "route": "PING"}')
+    assert await client.receive() == push("PONG", "last")
+
+
+def push(route: str, uuid: str, payload: Any = None) -> dict[str, Any]:
+    return {"uuid": uuid, "route": route, "headers": None, "payload": payload}
+
+
 @pytest.mark.parametrize("steps", CONVERSATIONS)
 def test_the_router_holds_its_part_of_the_conversation(steps, run):
     router, held = server()
-    known: dict[str, str] = {}
-
     ending: list[asyncio.Task[None]] = []
 
     async def talk():
-        await conversation()
+        async with SocketTestClient(router) as client:
+            await conversation(
+                steps,
+                client,
+                lambda name: held.setdefault(name, asyncio.Event()).set(),
+                lambda within: ending.append(asyncio.create_task(router.drain(within))),
+            )
         # Whoever lets sockets go is done with that once they are gone.
         await asyncio.gather(*ending)
 
-    async def conversation():
-        async with SocketTestClient(router) as client:
-            for step in steps:
-                match step:
-                    case {"client": frame}:
-                        await client.send_raw(filled(frame, known))
-                    case {"client_text": text}:
-                        await client.send_raw(text)
-                    case {"server": expected}:
-                        frame = await client.receive()
-                        assert fits(expected, frame, known), frame
-                    case {"release": name}:
-                        held.setdefault(name, asyncio.Event()).set()
-                    case {"close": code}:
-                        with pytest.raises(SocketClosed) as closed:
-                            await client.receive()
-                        assert closed.value.code == code
-                        return
-                    case {"drain": {"within_ms": within_ms, "told": told}}:
-                        letting_go = asyncio.create_task(router.drain(within_ms / 1000))
-                        ending.append(letting_go)
-                        if told:
-                            payload = {"within_ms": within_ms}
-                            assert await client.receive() == {
-                                "uuid": "#",
-                                "route": "$drain",
-                                "headers": None,
-                                "payload": payload,
-                            }
-                    case other:
-                        pytest.fail(f"unknown step {other}")
-            # Nothing was sent that the conversation does not name.
-            await client.push("PING", uuid="last")
-            assert await client.receive() == {
-                "uuid": "last",
-                "route": "PONG",
-                "headers": None,
-                "payload": None,
-            }
-
     run(talk())
+
+
+# --- by a real socket
+
+
+@pytest.fixture(scope="session", params=["websockets-sansio", "lane"])
+def ws(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+class ByHand:
+    """What is asked of a `SocketTestClient`, of a real socket. It blocks: the server does not wait
+    for this thread."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def send_raw(self, text: str) -> None:
+        self._peer.send(text)
+
+    async def receive(self) -> Any:
+        try:
+            return self._peer.receive()
+        except Closed as closed:
+            raise SocketClosed(closed.code, closed.reason) from None
+
+
+@pytest.mark.parametrize("steps", CONVERSATIONS)
+def test_it_does_so_by_a_real_socket(steps, serve: Callable[[SocketRouter], Server]):
+    router, held = server()
+    served = serve(router)
+    ending: list[asyncio.Task[None]] = []
+
+    def release(name: str) -> None:
+        served.call(lambda: held.setdefault(name, asyncio.Event()).set())
+
+    def drain(within: float) -> None:
+        served.call(lambda: ending.append(asyncio.create_task(router.drain(within))))
+
+    with served.connect() as peer:
+        asyncio.run(conversation(steps, ByHand(peer), release, drain))
+    eventually(lambda: all(task.done() for task in ending))
+    served.assert_nothing_left()
