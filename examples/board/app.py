@@ -2,7 +2,8 @@
 A board of sticky notes that many look at, in one process or in several.
 
     python -m fastapi_observable_socket serve app:app --app-dir examples/board
-    REDIS_URL=redis://localhost:6379/0 python -m fastapi_observable_socket serve app:app --app-dir examples/board --workers 2
+
+With REDIS_URL=redis://localhost:6379/0 in its environment it may have --workers 2.
 
 Read it from top to bottom: what goes over the socket, the two topics, changes, the page.
 """
