@@ -123,7 +123,7 @@ class Shell:
             self,
             budget,
             limits.outbox,
-            **({} if lane is None else {"now": lane.put}),
+            *(() if lane is None else (lane.put, lane.push)),
         )
         self._take = _nothing if lane is None else lane.take
         self._looked_after = False

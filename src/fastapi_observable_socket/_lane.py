@@ -18,7 +18,7 @@ SUPPORTED: Final = ("0.52", "0.53", "0.54")
 
 
 class Lane(Interface):
-    """Messages of one connection without ASGI between. `take` and `put` never wait."""
+    """Messages of one connection without ASGI between. `take`, `put` and `push` never wait."""
 
     step: Step
     """Told of each step of a task that has waited in `receive`, to have it taken."""
@@ -29,6 +29,10 @@ class Lane(Interface):
 
     def put(self, text: str) -> bool:
         """Send a text; False where ASGI's `send` is to be asked, which may wait or fail."""
+        ...
+
+    def push(self, text: str) -> bool:
+        """As `put`, for a text that others get as well."""
         ...
 
     async def receive(self) -> Any: ...

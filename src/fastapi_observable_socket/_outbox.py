@@ -143,7 +143,8 @@ def _never_now(text: str) -> bool:  # noqa: ARG001
 
 class Outbox:
     """Texts on their way to one socket. `send` puts one on the wire, and waits while the peer
-    does not read; `now` does the same where that need not wait, and says whether it has."""
+    does not read; `now` does the same where that need not wait, and says whether it has, as does
+    `push_now` with texts that are pushed to others as well."""
 
     __slots__ = (
         "_bounds",
@@ -154,6 +155,7 @@ class Outbox:
         "_now",
         "_owner",
         "_pump",
+        "_push_now",
         "_send",
         "_waiting",
         "answers",
@@ -172,9 +174,11 @@ class Outbox:
         budget: Budget,
         bounds: Bounds,
         now: Callable[[str], bool] = _never_now,
+        push_now: Callable[[str], bool] = _never_now,
     ) -> None:
         self._send = send
         self._now = now
+        self._push_now = push_now
         self._owner = owner
         self._budget = budget
         self._bounds = bounds
@@ -289,7 +293,7 @@ class Outbox:
     async def send_pushed(self) -> None:
         """Send what was pushed while the way was free; a peer that is behind is not waited for."""
         text, self._first = self._first, ""
-        if not self._closed and self._now(text):
+        if not self._closed and self._push_now(text):
             self.sent += 1
             self._go_on()
             return
@@ -305,11 +309,34 @@ class Outbox:
             self._go_on()
 
     def _go_on(self) -> None:
-        # Who has put a text sends no other's: it has its own affairs, and may be cancelled.
+        while self._waiting and not self._closed and self._sent_next():
+            pass
+        # Who has put a text awaits no other's: it has its own affairs, and may be cancelled.
         if self._waiting and not self._closed:
             self._owner.send_on(self._send_line())
         else:
             self._set_free()
+
+    def _sent_next(self) -> bool:
+        """Send the next in line, if that takes no waiting."""
+        assert self._waiting
+        entry = self._waiting[0]
+        text = entry if isinstance(entry, str) else entry.text
+        stale = isinstance(entry, _Item) and entry.stale()
+        send = self._push_now if isinstance(entry, _Pushed) else self._now
+        if not stale and not send(text):
+            return False
+        self._waiting.popleft()
+        self._hold(-len(text))
+        if isinstance(entry, str):
+            self._answer_is_out()
+            return True
+        if isinstance(entry, _Pushed):
+            self._left_pushed(entry)
+        else:
+            entry.release()
+        self.sent += not stale
+        return True
 
     async def _send_line(self, first: str = "") -> None:
         try:
@@ -331,8 +358,7 @@ class Outbox:
             return
         self._hold(-len(entry.text))
         if isinstance(entry, _Pushed):
-            self.pushed -= len(entry.text)
-            self.recovered = self.recovered or not self.is_behind
+            self._left_pushed(entry)
         elif entry.stale():
             entry.release()
             return
@@ -342,6 +368,10 @@ class Outbox:
             if isinstance(entry, _Item):
                 entry.release()
         self.sent += 1
+
+    def _left_pushed(self, entry: _Pushed) -> None:
+        self.pushed -= len(entry.text)
+        self.recovered = self.recovered or not self.is_behind
 
     def _answer_is_out(self) -> None:
         self.sent += 1

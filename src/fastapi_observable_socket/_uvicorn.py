@@ -10,6 +10,7 @@ import logging
 from asyncio import BaseTransport
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -70,6 +71,7 @@ class Protocol(WebSocketsSansIOProtocol):
         "_begun",
         "_buffer",
         "_busy",
+        "_clean",
         "_early",
         "_events",
         "_flowing",
@@ -81,6 +83,8 @@ class Protocol(WebSocketsSansIOProtocol):
         "_place",
         "_ready",
         "_share",
+        "_spare",
+        "_spent",
         "_waiting",
         "step",
     )
@@ -101,6 +105,9 @@ class Protocol(WebSocketsSansIOProtocol):
         self._owed = 0  # bytes of a frame whose head uvicorn has already
         self._fragmented = False  # uvicorn has the beginning of a message
         self._early = False
+        self._clean = False  # a frame begins at `_place`, outside of messages in fragments
+        self._spent = False  # nothing has come since nothing was there
+        self._spare: Arrival | None = None
         self._busy = False  # bytes have come, and those who wait are about to be told
         self._flowing = True
         self._share = FAIR_SHARE
@@ -121,9 +128,12 @@ class Protocol(WebSocketsSansIOProtocol):
                 self._buffer, self._place = data, 0
             else:
                 self._take_in(data)
+            self._spent = False
             waiting = self._waiting
+            if waiting and self._clean and not self._events and self._cut():
+                waiting.popleft().arrive()
             # Also where nobody receives: pings and closes are nobody's to take.
-            while (self._at_message() or self._events) and waiting:
+            while not self._spent and (self._at_message() or self._events) and waiting:
                 waiting.popleft().arrive()
             if len(self._buffer) - self._place > FULL and self._at_message():
                 self._pause()
@@ -186,17 +196,16 @@ class Protocol(WebSocketsSansIOProtocol):
     def take(self) -> str | bytes | None:
         """The next message, if it is there and came in one frame; None where `receive` tells
         what there is instead."""
-        try:
+        if self._ready:
             return self._ready.popleft()
-        except IndexError:
-            return self._take_more()
-
-    def _take_more(self) -> str | bytes | None:
-        while self._at_message():
-            if self._cut():
+        if self._spent:
+            return None
+        while (self._clean and not self._events and self._cut()) or self._at_message():
+            if self._ready or self._cut():
                 return self._ready.popleft()
             # No text: uvicorn knows what to do about it.
             self._give(payload(self._buffer, self._place)[1] - self._place)
+        self._spent = not self._events  # behind these there may be more
         self._read_on()
         return None
 
@@ -206,6 +215,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._ready:
             return True
         while self._open and not self._events:
+            self._clean = False
             if self._owed:
                 self._give(self._owed)
                 if self._owed:
@@ -213,6 +223,7 @@ class Protocol(WebSocketsSansIOProtocol):
                 continue
             buffer, place = self._buffer, self._place
             if len(buffer) - place < 2:
+                self._clean = not self._fragmented
                 return False
             first, second = buffer[place], buffer[place + 1]
             if not is_sound(first, second):
@@ -225,6 +236,7 @@ class Protocol(WebSocketsSansIOProtocol):
                 self._close_lane()
                 return False
             if not self._fragmented and first in (TEXT, BINARY):
+                self._clean = True
                 return end <= len(buffer)
             if first & 0x0F < 8:
                 self._fragmented = first < 0x80
@@ -272,7 +284,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def _close_lane(self) -> None:
         """From here on all is uvicorn's, also what nobody has taken."""
-        self._open = False
+        self._open = self._clean = False
         if self.close_sent:
             self._ready.clear()
         while self._ready:
@@ -308,6 +320,13 @@ class Protocol(WebSocketsSansIOProtocol):
                 joined.wrote(size)
         else:
             joined.write(framed(TEXT, data))
+        return True
+
+    def push(self, text: str) -> bool:
+        """As `put`, for a text that others get as well: framed once for all of them."""
+        if not (self._open and self._flowing):
+            return False
+        self._joined.write(_framed_once(text))
         return True
 
     async def send(self, message: Any) -> None:
@@ -352,10 +371,12 @@ class Protocol(WebSocketsSansIOProtocol):
                     self._read_on()
                 return event
             self._share = FAIR_SHARE
-            arrival = Arrival(self.loop, self.step)
+            arrival = self._spare or Arrival(self.loop, self.step)
+            self._spare = None
             self._waiting.append(arrival)
             try:
                 await arrival
+                self._spare = arrival
             except asyncio.CancelledError:
                 if arrival in self._waiting:
                     self._waiting.remove(arrival)
@@ -393,6 +414,11 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.read_paused and not self._events and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
+
+
+@lru_cache(1)
+def _framed_once(text: str) -> bytes:
+    return framed(TEXT, text.encode())
 
 
 def _sent(message: Mapping[str, Any]) -> bytes:
