@@ -90,7 +90,8 @@ class Pump:
             while self._ready:
                 ready, self._ready = self._ready, []
                 for number, outbox in enumerate(ready, 1):
-                    await outbox.send_pushed()
+                    if not outbox.pushed_now():
+                        await outbox.send_pushed()
                     if number % SLICE == 0:
                         await asyncio.sleep(0)
         finally:
@@ -290,13 +291,21 @@ class Outbox:
 
     # --- sending
 
+    def pushed_now(self) -> bool:
+        """As `send_pushed`, if that takes no waiting; else it is still to be done."""
+        if self._closed or not self._push_now(self._first):
+            return False
+        self._first = ""
+        self.sent += 1
+        if self._waiting:
+            self._go_on()
+        else:
+            self._set_free()
+        return True
+
     async def send_pushed(self) -> None:
         """Send what was pushed while the way was free; a peer that is behind is not waited for."""
         text, self._first = self._first, ""
-        if not self._closed and self._push_now(text):
-            self.sent += 1
-            self._go_on()
-            return
         if self._closed or not self._owner.flows():
             self._owner.send_on(self._send_line(text))
             return

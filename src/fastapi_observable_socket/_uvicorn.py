@@ -326,7 +326,9 @@ class Protocol(WebSocketsSansIOProtocol):
         """As `put`, for a text that others get as well: framed once for all of them."""
         if not (self._open and self._flowing):
             return False
-        self._joined.write(_framed_once(text))
+        joined, frame = self._joined, _framed_once(text)
+        joined.out.append(frame)
+        joined.wrote(len(frame))
         return True
 
     async def send(self, message: Any) -> None:
