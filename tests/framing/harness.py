@@ -256,6 +256,7 @@ class Run:
         self.app = App(self.manners)
         self.protocol = self.subject(self.config, self.state, {}, loop)
         self.protocol.app = self.app
+        self.protocol.close_timeout = 3600  # a loop that had to wait has not closed it
         self.wire = Wire(loop)
         self.wire.protocol = self.protocol
         self.closed = self.ended = False
