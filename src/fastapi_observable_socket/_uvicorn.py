@@ -349,6 +349,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             return
         self._begun = True
+        self._spent = False  # what has come before is only looked at from here on
         self._open = self.conn.state is OPEN and not (self.conn.extensions or self._early)
         # Nobody asks for them again, and they are as large as all the rest.
         self.request = self.response = None  # type: ignore[assignment]

@@ -181,6 +181,25 @@ def test_what_comes_before_the_accept_is_not_lost(run):
     run(main())
 
 
+@pytest.mark.parametrize("waits", ["before", "behind"])
+def test_what_comes_before_the_accept_is_told_to_who_waited_before_it(run, waits):
+    async def main():
+        app = Patron(accepts=False)
+        line = await Line(app).open()
+        if waits == "behind":
+            await line.come(text("a"))
+        receiving = asyncio.ensure_future(app.receive())
+        await turns()
+        if waits == "before":
+            await line.come(text("a"))
+        await app.accept()
+        await turns()
+        assert receiving.result()["text"] == "a"
+        await line.leave()
+
+    run(main())
+
+
 def test_reading_stops_where_too_much_comes_before_the_accept(run):
     async def main():
         app = Patron(accepts=False)
