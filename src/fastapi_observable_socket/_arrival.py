@@ -19,17 +19,17 @@ def at_once(run: Callable[..., Any], *arguments: Any) -> None:
 
 
 class Arrival:
-    """One wait of one task; awaitable once. `step` may do something before and after the step
-    that the task then takes.
+    """A wait of one task, and of another one once that is over. `step` may do something before and
+    after the step that the task then takes.
 
     Built on what `asyncio` asks of an object that a task may wait for beside its own futures
     (see `asyncio.isfuture`).
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_step", "_wake_up")
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wake_up", "step")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, step: Step = at_once) -> None:
-        self._step = step
+        self.step = step
         self._asyncio_future_blocking = False
         self._loop = loop
         self._wake_up: Callable[[Any], object] | None = None
@@ -54,7 +54,7 @@ class Arrival:
         wake_up, self._wake_up = self._wake_up, None
         if wake_up is not None:
             assert self._context is not None
-            self._step(self._context.run, wake_up, self)
+            self.step(self._context.run, wake_up, self)
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True

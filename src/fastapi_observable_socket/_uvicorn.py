@@ -374,8 +374,9 @@ class Protocol(WebSocketsSansIOProtocol):
                     self._read_on()
                 return event
             self._share = FAIR_SHARE
-            arrival = self._spare or Arrival(self.loop, self.step)
+            arrival = self._spare or Arrival(self.loop)
             self._spare = None
+            arrival.step = self.step
             self._waiting.append(arrival)
             try:
                 await arrival

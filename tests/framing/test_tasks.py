@@ -222,3 +222,23 @@ def test_a_cancellation_says_what_it_was_given(run):
         await line.leave()
 
     run(main())
+
+
+def test_who_has_the_lane_is_told_of_steps_whoever_waited_before(run):
+    async def main():
+        app, line = await opened()
+        told = []
+
+        def step(run, *arguments):
+            told.append(arguments)
+            run(*arguments)
+
+        for waited in (1, 2):
+            task = await waiting(app.receive())
+            app.lane.step = step
+            await line.come(text("a"))
+            assert (await task)["text"] == "a"
+            assert len(told) == waited - 1
+        await line.leave()
+
+    run(main())
