@@ -599,6 +599,7 @@ def test_a_peer_that_does_not_read_makes_put_say_no_and_send_wait(run):
         assert app.lane.put("1")
         line.protocol.pause_writing()
         assert not app.lane.put("not this one")
+        assert not app.lane.push("nor this")
         sending = asyncio.ensure_future(app.send("2"))
         await turns()
         assert not sending.done()
@@ -694,10 +695,11 @@ def test_a_frame_of_ours_is_that_of_uvicorn(run, data):
             await app.send(data)
             await app.send(data.encode())
             if subject is LANE:
-                app.lane.put(data)
+                assert app.lane.put(data)
+                assert app.lane.push(data)
             await turns()
             written.append(line.sent)
             await line.leave()
-        assert written[1] == [*written[0], written[0][0]]
+        assert written[1] == [*written[0], *[written[0][0]] * 2]
 
     run(main())
