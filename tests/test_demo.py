@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -24,17 +25,27 @@ from websockets.asyncio.client import ClientConnection, connect
 ROOT = Path(__file__).parents[1]
 
 
+def free_port() -> int:
+    """One that no connection of another test is given before the demo takes it: systems give
+    those the ports from 32768 on."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+
+
 class Demo:
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         self.process = subprocess.Popen(
             [ROOT / "scripts" / "demo.sh"],
             env={
                 **os.environ,
                 "DEMO_PYTHON": sys.executable,
                 "NEWSROOM_DB": str(folder / "newsroom.sqlite3"),
-                "PORT": str(port),
+                "PORT": str(free_port()),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
