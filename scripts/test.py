@@ -9,13 +9,14 @@ Everything that must hold, by one command on a fresh machine: `python3 scripts/t
     test.py fast      the quick tests, on one Python and the newest FastAPI
     test.py types     no test: write anew what is made of contracts and kept here
 
-With the fast lane and without it: what speaks frames by hand (tests/integration) runs on each of
-uvicorn's WebSocket implementations and on the lane, and the conversations of vectors/ on the
-sans-I/O one and on the lane; tests/framing compares these two without sockets. That is so in each
-environment but those of older uvicorns, where it is the lane's half of it alone. All else that
-starts a server takes the lane: other processes, the examples, the npm package in Node and in the
-browser. On the oldest FastAPI it takes what uvicorn would. UVICORN_WS says otherwise, such as
-`UVICORN_WS=auto test.py fast`.
+With the fast lane and without it: what speaks frames by hand (tests/integration) runs on each
+of uvicorn's WebSocket implementations and on the lane (on Pythons between the oldest and the
+newest on two of them), and the conversations of vectors/ on the sans-I/O one and on the lane;
+tests/framing compares these two without sockets. That is so in each environment but those of
+older uvicorns, where it is the lane's half of it alone. All else that starts a server takes the
+lane: other processes, the examples, the npm package in Node and in the browser. On the oldest
+FastAPI it takes what uvicorn would. UVICORN_WS says otherwise, such as `UVICORN_WS=auto test.py
+fast`.
 
 Needs Python with venv and, for the npm package, AsyncAPI and pyright, Node 20 and npm. Virtual
 environments are kept in .venvs/ and made anew only when what they hold changed.
@@ -81,7 +82,10 @@ def main(what: str) -> None:
     for version in sorted(pythons):
         # Bursts of load tell the same on every Python: the oldest bears them.
         bursts = version == min(pythons)
-        run_tests(pythons[version], version, "newest", NEWEST, wheel, bursts)
+        # So do uvicorn's older ways to speak frames: those between take the newest and ours.
+        ends = version in (min(pythons), max(pythons))
+        kinds = {} if ends else {"FOS_IMPLEMENTATIONS": "websockets-sansio,lane"}
+        run_tests(pythons[version], version, "newest", NEWEST, wheel, bursts, **kinds)
     test_npm_package(VENVS / f"{name_of(min(pythons))}-newest" / "bin" / "python")
     print("\nall checks passed", flush=True)
 

@@ -2,6 +2,7 @@
 Servers for the tests of this folder, on each of uvicorn's WebSocket implementations, and on ours.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -16,6 +17,9 @@ IMPLEMENTATIONS = [
     name for name in ("websockets-sansio", "websockets", "wsproto") if name in WS_PROTOCOLS
 ] + ["lane"]
 """Older versions of uvicorn have no sans-I/O one."""
+
+if chosen := os.environ.get("FOS_IMPLEMENTATIONS"):
+    IMPLEMENTATIONS = [name for name in IMPLEMENTATIONS if name in chosen.split(",")]
 
 
 @pytest.fixture(scope="session", params=IMPLEMENTATIONS)
