@@ -28,8 +28,8 @@ class Arrival:
 
     __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wake_up", "step")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, step: Step = at_once) -> None:
-        self.step = step
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.step: Step = at_once
         self._asyncio_future_blocking = False
         self._loop = loop
         self._wake_up: Callable[[Any], object] | None = None

@@ -45,7 +45,6 @@ from ._wire import (
     decode_payload,
     encode,
     encode_response,
-    encode_result,
     refusal,
 )
 
@@ -55,6 +54,8 @@ FAIR_SHARE = 64
 
 PLAIN_TYPES = frozenset({list, tuple, str, int, float, bool, type(None)})
 """A result of one of these is certainly a payload, with nothing around it."""
+
+_NO_HEADERS: dict[str, Any] = {}
 
 PENDING = int(Status.PENDING)  # compared with every status: an enum's member costs more
 
@@ -86,24 +87,14 @@ class Dispatcher:
                     if kind is dict
                     else kind in PLAIN_TYPES
                 ):
-                    text = encode_result(call.frame.uuid, result, self._max_bytes)
+                    response = Response(call.frame.uuid, 200, _NO_HEADERS, result)
+                    text = encode_response(response, self._max_bytes)
                 else:
                     text = self._encoded(plan, call, shaped(plan, result))
             elif plan.is_plain:
                 # The same as `_run` where there are no hooks, dependencies and threads.
-                if plan.validate is not None:
-                    call.validated = plan.validate(call)
-                elif plan.ignores_payload:
-                    call.payload  # noqa: B018  # what is not JSON is refused for all
-                status, headers, payload = shaped(plan, await plan.invoke(call))
-                if plan.result is not None and 200 <= status < 300:
-                    payload = serialised(plan.result, payload)
-                elif status in plan.errors:
-                    payload = _error(plan, status, payload)
-                elif status == PENDING:
-                    _check_final(call)
-                response = Response(call.frame.uuid, status, headers, payload)
-                text = encode_response(response, self._max_bytes)
+                _look_at_payload(plan, call)
+                text = self._encoded(plan, call, shaped(plan, await plan.invoke(call)))
             else:
                 text = await self._run(call, call.route)
         except BadFrame as bad:
@@ -292,12 +283,16 @@ async def _prepare(plan: Plan, call: Call) -> None:
             raise Forbidden("access denied")
     if plan.hydrate is not None:
         call.hydrated = await plan.hydrate(call)
+    _look_at_payload(plan, call)
+    if plan.steps:
+        await solve(plan.steps, call)
+
+
+def _look_at_payload(plan: Plan, call: Call) -> None:
     if plan.validate is not None:
         call.validated = plan.validate(call)
     elif plan.ignores_payload:
         call.payload  # noqa: B018  # what is not JSON is refused for all
-    if plan.steps:
-        await solve(plan.steps, call)
 
 
 async def _outcome(plan: Plan, call: Call) -> Parts:

@@ -25,7 +25,7 @@ _EIGHT = Struct("!BBQ").pack
 def framed(first: int, data: bytes) -> bytes:
     """A frame as a server sends it."""
     size = len(data)
-    if size < 126:
+    if size <= SHORT:
         return bytes((first, size)) + data
     return (_TWO(first, 126, size) if size < 65536 else _EIGHT(first, 127, size)) + data
 
@@ -36,7 +36,7 @@ def is_sound(first: int, second: int) -> bool:
         return False
     opcode = first & 0x0F
     if opcode >= 8:  # control frames are short and whole
-        return opcode <= 10 and first >= 0x80 and second & 0x7F < 126
+        return opcode <= 10 and first >= 0x80 and second & 0x7F <= SHORT
     return opcode <= 2
 
 
@@ -44,7 +44,7 @@ def payload(buffer: bytes | bytearray, place: int) -> tuple[int, int]:
     """Where the payload begins and ends of a client's frame that begins at `place` with at least
     two bytes; zeros while its size is not there."""
     size = buffer[place + 1] & 0x7F
-    if size < 126:
+    if size <= SHORT:
         return place + 6, place + 6 + size
     head = place + (4 if size == 126 else 10)
     if len(buffer) < head:

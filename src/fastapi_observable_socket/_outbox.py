@@ -297,10 +297,7 @@ class Outbox:
             return False
         self._first = ""
         self.sent += 1
-        if self._waiting:
-            self._go_on()
-        else:
-            self._set_free()
+        self._go_on()
         return True
 
     async def send_pushed(self) -> None:
@@ -336,15 +333,11 @@ class Outbox:
         if not stale and not send(text):
             return False
         self._waiting.popleft()
-        self._hold(-len(text))
-        if isinstance(entry, str):
-            self._answer_is_out()
-            return True
-        if isinstance(entry, _Pushed):
-            self._left_pushed(entry)
-        else:
+        self._leave_line(entry, text)
+        if isinstance(entry, _Item):
             entry.release()
-        self.sent += not stale
+        if not stale:
+            self._is_out(entry)
         return True
 
     async def _send_line(self, first: str = "") -> None:
@@ -360,33 +353,30 @@ class Outbox:
             self._set_free()
 
     async def _send_next(self, entry: str | _Item | _Pushed) -> None:
-        if isinstance(entry, str):
-            self._hold(-len(entry))
-            await self._send(entry)
-            self._answer_is_out()
-            return
-        self._hold(-len(entry.text))
-        if isinstance(entry, _Pushed):
-            self._left_pushed(entry)
-        elif entry.stale():
+        text = entry if isinstance(entry, str) else entry.text
+        self._leave_line(entry, text)
+        if isinstance(entry, _Item) and entry.stale():
             entry.release()
             return
         try:
-            await self._send(entry.text)
+            await self._send(text)
         finally:
             if isinstance(entry, _Item):
                 entry.release()
-        self.sent += 1
+        self._is_out(entry)
 
-    def _left_pushed(self, entry: _Pushed) -> None:
-        self.pushed -= len(entry.text)
-        self.recovered = self.recovered or not self.is_behind
+    def _leave_line(self, entry: str | _Item | _Pushed, text: str) -> None:
+        self._hold(-len(text))
+        if isinstance(entry, _Pushed):
+            self.pushed -= len(text)
+            self.recovered = self.recovered or not self.is_behind
 
-    def _answer_is_out(self) -> None:
+    def _is_out(self, entry: str | _Item | _Pushed) -> None:
         self.sent += 1
-        self.answers -= 1
-        if self.wanted and not self.answers:
-            self._tell_freed()
+        if isinstance(entry, str):
+            self.answers -= 1
+            if self.wanted and not self.answers:
+                self._tell_freed()
 
     def _tell_freed(self) -> None:
         self.wanted = False

@@ -313,7 +313,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if not (self._open and self._flowing):
             return False
         joined, data = self._joined, text.encode()
-        if (size := len(data)) < 126:
+        if (size := len(data)) <= SHORT:
             out = joined.out
             out.append(SHORT_TEXT[size] + data)
             if not joined.due or len(out) >= MOST:
@@ -326,9 +326,7 @@ class Protocol(WebSocketsSansIOProtocol):
         """As `put`, for a text that others get as well: framed once for all of them."""
         if not (self._open and self._flowing):
             return False
-        joined, frame = self._joined, _framed_once(text)
-        joined.out.append(frame)
-        joined.wrote(len(frame))
+        self._joined.write(_framed_once(text))
         return True
 
     async def send(self, message: Any) -> None:
