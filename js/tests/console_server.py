@@ -5,7 +5,6 @@ Run as `python console_server.py PORT`; with the checkout's package when none is
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import date
@@ -14,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "src"))
 
-import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
@@ -30,6 +28,8 @@ from fastapi_observable_socket import (
 )
 from fastapi_observable_socket.console import page
 from fastapi_observable_socket.contract import contract_of
+
+from serving import serve
 
 app = FastAPI()
 router = SocketRouter(
@@ -359,12 +359,4 @@ async def late() -> None:
 
 
 if __name__ == "__main__":
-    # 0.0.0.0: also by names that are no localhost, as an insecure origin has.
-    uvicorn.run(
-        app,
-        host="0.0.0.0",
-        port=int(sys.argv[1]),
-        log_level="warning",
-        ws=os.environ.get("UVICORN_WS", "fastapi_observable_socket.uvicorn:Protocol"),
-        ws_per_message_deflate=False,
-    )
+    serve(app)

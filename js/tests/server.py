@@ -15,7 +15,6 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "src"))
 
-import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.websockets import WebSocket
@@ -29,6 +28,8 @@ from fastapi_observable_socket import (
     SocketTimeoutError,
     Status,
 )
+
+from serving import serve
 
 app = FastAPI()
 router = SocketRouter()
@@ -288,12 +289,4 @@ async def page(name: str):
 
 
 if __name__ == "__main__":
-    # 0.0.0.0: also by names that are no localhost, as an insecure origin has.
-    uvicorn.run(
-        app,
-        host="0.0.0.0",
-        port=int(sys.argv[1]),
-        log_level="warning",
-        ws=os.environ.get("UVICORN_WS", "fastapi_observable_socket.uvicorn:Protocol"),
-        ws_per_message_deflate=False,
-    )
+    serve(app)
